@@ -66,7 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def labs_cli(home: Path) -> Callable[..., Finished]:
-    """Run `python -m labs ARGS…` as a person would, in a process of its own: code, stdout, stderr."""
+    """Run `python -m labs ARGS…` as a person would, in a process of its own."""
 
     def run(
         *args: str,
