@@ -1,0 +1,68 @@
+"""What a task is: the kind of input that a bundle takes and the kind of answer that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from labs_core.errors import LabsError
+
+Params = Mapping[str, Any]  # a task's parameters, as in bundle.json
+Answer = dict[str, Any]  # JSON-able
+
+
+class InvalidInput(LabsError):  # noqa: N818 - it names what the item is
+    """One item of a request is not what the task takes.
+
+    Args:
+        reason: what is wrong with it, without a full stop; never echoes a long payload.
+        field: the field of the item that is wrong, where an item has fields.
+        index: which item of the request, from 0; None where there is only one.
+        remedy: what to send instead.
+    """
+
+    def __init__(
+        self, reason: str, field: str = "", index: int | None = None, remedy: str = ""
+    ) -> None:
+        self.reason, self.field, self.index = reason, field, index
+        item = "The item" if index is None else f"Item {index}"
+        what = f"{item}, field '{field}'" if field else item
+        super().__init__(what, reason, remedy)
+
+    def at(self, index: int) -> InvalidInput:
+        """The same complaint about the item at `index` of a request."""
+        return InvalidInput(self.reason, self.field, index, self.remedy)
+
+
+class Task(Protocol):
+    """One kind of input and output: raw items to graph inputs, graph outputs to answers.
+
+    A task holds no state: everything that differs between two bundles of one task is in `params`.
+    All of it is NumPy and Pillow, so that the same code runs in training, in the parity check and
+    in a service without torch.
+    """
+
+    name: str
+
+    def check_params(self, params: Params) -> None:
+        """Raises LabsError where `params` are not what this task needs."""
+
+    def outputs(self, params: Params) -> tuple[str, ...]:
+        """The outputs of the main graph that `postprocess` reads."""
+
+    def preprocess(self, items: Sequence[Any], params: Params) -> dict[str, np.ndarray]:
+        """Raw items to the main graph's inputs, batch first; raises InvalidInput for a bad item."""
+
+    def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
+        """The main graph's outputs to one JSON-able answer an item."""
+
+    def to_json(self, item: Any, params: Params) -> Any:
+        """A raw item as it is written in a JSON request; `preprocess` reads it back to the same."""
+
+    def dump_inputs(self, items: Sequence[Any], params: Params) -> dict[str, bytes]:
+        """Raw items as files (name to content) for a bundle's golden batch."""
+
+    def load_inputs(self, files: Mapping[str, bytes], params: Params) -> list[Any]:
+        """What `dump_inputs` wrote, in the same order."""
