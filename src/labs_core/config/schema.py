@@ -1,13 +1,12 @@
 """Types of what the platform itself reads from a run's configuration.
 
-A lab's own rooms (`model`, `data`, `module`, …) are checked against the arguments of the classes
-that they name; see `compose.py`.
+A lab's own rooms (`model`, `data`, `module`, …) are checked in `compose.py`: an override must name a
+key that exists and keep its type.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from omegaconf import MISSING
 
@@ -36,17 +35,5 @@ class TrackingConfig:
     timeout_s: float = 30.0  # how long the end of a run waits for a slow or absent store
 
 
-@dataclass
-class RunConfig:
-    """The whole of a run. `Any` marks the rooms that each lab fills as it likes."""
-
-    seed: int = 0
-    monitor: str = MISSING  # the validation metric that picks the best epoch
-    mode: str = MISSING  # min or max
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    lab: Any = MISSING
-    data: Any = MISSING
-    module: Any = MISSING  # the LightningModule and its arguments
-    optimizer: Any = None
-    scheduler: Any = None
+# A plain dictionary with typed rooms: the lab's own rooms stand beside them, as it names them.
+SCHEMA = {"trainer": TrainerConfig, "tracking": TrackingConfig}

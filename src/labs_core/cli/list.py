@@ -1,0 +1,50 @@
+"""`labs list`: what there is to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from labs_core import catalog
+
+
+def list_labs(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+) -> None:
+    """All labs: title, task, starter data, and how far you are."""
+    from labs_core.train.folder import passed_labs
+
+    passed = passed_labs()
+    if as_json:
+        rows = [
+            {
+                **asdict(lab),
+                "targets": [str(target) for target in lab.targets],
+                "passed": lab.name in passed,
+            }
+            for lab in catalog.labs().values()
+        ]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "lab", "title", "task", "starter data", "minutes"):
+        table.add_column(column)
+    phase = ""
+    for lab in catalog.labs().values():
+        if lab.phase != phase:
+            phase = lab.phase
+            table.add_section()
+            table.add_row("", f"[dim]{phase}[/]")
+        mark = "[green]✓[/]" if lab.name in passed else " "
+        minutes = f"{lab.minutes.get('starter', 0):g}"
+        table.add_row(mark, lab.name, lab.title, lab.task, lab.data[0], minutes)
+    console = Console()
+    console.print(table)
+    console.print("\n[dim]Start with:[/] labs info week1 · labs run week1")

@@ -1,0 +1,184 @@
+"""From `labs run week5 model=vit optimizer.lr=3e-4` to one configuration, or one clear error.
+
+The lab's `lab.yaml` is Hydra's primary config. Its own folder comes first on the search path and the
+shared `configs/` second, so `model=` finds the lab's models and `optimizer=` the shared ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from labs_core.catalog import get_lab
+from labs_core.config.schema import SCHEMA
+from labs_core.errors import LabsError, did_you_mean
+from labs_core.paths import CONFIGS
+
+ConfigStore.instance().store("schema", SCHEMA)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A lab's configuration and how it came about."""
+
+    config: DictConfig
+    choices: dict[str, str]  # group -> option, in the order of the defaults list
+    overrides: tuple[str, ...]  # what the user typed
+
+
+def compose(lab: str, overrides: Sequence[str] = (), profile: str | None = None) -> Composed:
+    """The lab's configuration with the profile and the user's overrides on top.
+
+    Raises:
+        LabsError: an unknown lab, profile, group option or key (with the nearest one), a value of
+            another type than the key has, or text that is not `key=value`.
+    """
+    lab = get_lab(lab).name
+    if profile is not None:
+        overrides = [f"profile={profile}", *overrides]
+    parsed = _parse(overrides)
+    groups = _groups(lab)
+    choices = [o for o in parsed if o.key_or_group in groups]
+    values = [o for o in parsed if o.key_or_group not in groups]
+    for choice in choices:
+        _check_option(choice, groups[choice.key_or_group], lab)
+    before = _compose(lab, [str(o.input_line) for o in choices])
+    for value in values:
+        _check_value(value, before, lab, groups)
+    after = _compose(lab, [str(o.input_line) for o in parsed])
+    config = after.copy()
+    with open_dict(config):
+        del config["hydra"]
+    taken = after.hydra.runtime.choices
+    return Composed(
+        config=config,
+        choices={str(g): str(taken[g]) for g in taken if not str(g).startswith("hydra/")},
+        overrides=tuple(overrides),
+    )
+
+
+def options(lab: str) -> dict[str, list[str]]:
+    """What there is to choose from in this lab: group -> options."""
+    return {group: sorted(names) for group, names in sorted(_groups(lab).items())}
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            raise LabsError(
+                f"'{text}' cannot be read",
+                remedy="Write settings as key=value, such as optimizer.lr=0.01 or model=vit; "
+                "quote a value with special characters: data.root=\"'my photos'\".",
+            ) from None
+        if override.is_sweep_override():
+            raise LabsError(f"'{text}' names several values", remedy="A run takes one of them.")
+        parsed.append(override)
+    return parsed
+
+
+def _groups(lab: str) -> dict[str, set[str]]:
+    """The configuration groups this lab sees, each a folder of options."""
+    found: dict[str, set[str]] = {}
+    for room in (CONFIGS, CONFIGS / "labs" / lab):
+        for file in room.glob("*/*.yaml"):
+            found.setdefault(file.parent.name, set()).add(file.stem)
+    return found
+
+
+def _check_option(choice: Override, names: set[str], lab: str) -> None:
+    name = str(choice.value())
+    if name not in names:
+        group = choice.key_or_group
+        raise LabsError(f"{lab} has no {group} '{name}'", remedy=did_you_mean(name, names))
+
+
+def _check_value(override: Override, config: DictConfig, lab: str, groups: dict[str, Any]) -> None:
+    """Hydra would accept `optimizer.lr=abc`, because plain YAML has no types: hold it to the default's."""
+    key, is_new = override.key_or_group, override.is_add() or override.is_force_add()
+    known = dict(_leaves(config))
+    if key not in known:
+        parent, _, name = key.rpartition(".")
+        if is_new and OmegaConf.is_dict(OmegaConf.select(config, parent, throw_on_missing=False)):
+            return  # an argument that the class takes and the file leaves at its default
+        inside = [k for k in known if k.startswith(f"{parent}.")] if parent else []
+        near = did_you_mean(key, inside or [k for k in known if "." not in k] + [*groups])
+        raise LabsError(
+            f"{lab} has no setting '{key}'", remedy=f"{near} See: labs config {lab}"
+        )
+    if override.is_delete():
+        return
+    old, new = known[key], override.value()
+    if not _same_type(old, new):
+        raise LabsError(
+            f"{key}={override.get_value_element_as_str()} is {_type_name(new)}",
+            remedy=f"{key} is {_type_name(old)}, {old!r} by default.",
+        )
+
+
+def _compose(lab: str, overrides: Sequence[str]) -> DictConfig:
+    room = CONFIGS / "labs" / lab
+    shared = f"hydra.searchpath=[{_file_url(CONFIGS)}]"
+    try:
+        with initialize_config_dir(str(room), version_base="1.3"):
+            return hydra_compose("lab", [shared, *overrides], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise LabsError(f"The configuration of {lab} does not compose", str(cause)) from error
+
+
+def _file_url(folder: Path) -> str:
+    # Quoted for Hydra's grammar; not as_uri(), which would percent-encode what Hydra does not decode.
+    return f"'file://{folder.as_posix()}'"
+
+
+def _leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with its value, interpolations left as they are written; rooms come with None."""
+    for name in config:
+        if name == "hydra":
+            continue
+        key = f"{prefix}{name}"
+        node = config._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield key, None
+            yield from _leaves(node, f"{key}.")
+        else:
+            yield key, node._value() if not isinstance(node, ListConfig) else list(node)
+
+
+def _same_type(old: Any, new: Any) -> bool:
+    if old is None or new is None or (isinstance(old, str) and old.startswith(("${", "???"))):
+        return True
+    if isinstance(old, bool) or isinstance(new, bool):
+        return isinstance(old, bool) and isinstance(new, bool)
+    if isinstance(old, float):
+        return isinstance(new, int | float)
+    if isinstance(old, str):
+        return not isinstance(new, list | dict)  # 10 is a fine folder name
+    return isinstance(new, type(old))
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return "a whole number"
+    if isinstance(value, float):
+        return "a number"
+    if isinstance(value, list | ListConfig):
+        return "a list"
+    return "a text" if not isinstance(value, dict) else "a group of settings"

@@ -1,0 +1,118 @@
+"""What a run comes to: the object of `labs run --json`, and how it looks to a person."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from labs_core.catalog import Target
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target and what the run made of it; `actual` is None where the metric was not measured."""
+
+    metric: str
+    op: str
+    value: float
+    actual: float | None
+    met: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a run."""
+
+    lab: str
+    run_id: str | None  # MLflow's; None until a store that was away has been reached
+    run: str  # the folder in runs/
+    profile: str
+    data: dict[str, str]  # name, hash
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+    targets: tuple[Verdict, ...]
+    passed: bool
+    seconds: dict[str, float]  # total, fit
+    peak_memory_mb: float
+    bundle: str | None
+    resumed: bool
+    pending: int = 0  # records that still wait for the tracking store
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a metric that is not a number becomes null, as JSON has no NaN."""
+        plain = asdict(self)
+        plain["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
+        plain["targets"] = [{**v, "actual": _finite(v["actual"])} for v in plain["targets"]]
+        return plain
+
+
+def grade(targets: Sequence[Target], metrics: Mapping[str, float]) -> tuple[Verdict, ...]:
+    """Hold the targets against the test metrics."""
+    verdicts = []
+    for target in targets:
+        actual = metrics.get(target.metric)
+        met = actual is not None and target.met(actual)
+        verdicts.append(Verdict(target.metric, target.op, target.value, actual, met))
+    return tuple(verdicts)
+
+
+def show(report: Report) -> None:
+    """Print the summary on stdout: what came out, whether it is enough, where it is, what is next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("metric", "value", "baseline", "target"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    by_metric = {verdict.metric: verdict for verdict in report.targets}
+    for name in sorted({*report.metrics, *by_metric}):
+        value, base, verdict = report.metrics.get(name), report.baseline.get(name), by_metric.get(name)
+        table.add_row(
+            name,
+            "–" if value is None else f"{value:.4g}",
+            "" if base is None else f"{base:.4g}",
+            "" if verdict is None else _mark(verdict),
+        )
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(_headline(report))
+    lines = {
+        "run": report.run,
+        "took": f"{report.seconds['total']:.1f} s, {report.seconds['fit']:.1f} s of it training; "
+        f"at most {report.peak_memory_mb:,.0f} MB of memory",
+        "bundle": report.bundle or "none",
+    }
+    if report.pending:
+        lines["tracking"] = (
+            f"the store was not reached: {report.pending} records are kept and will be sent by the "
+            "next labs command that reaches it"
+        )
+    for name, text in lines.items():
+        console.print(f"[dim]{name:>9}[/]  {text}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[dim]     next[/]  labs serve {report.lab} · labs compare {report.lab} · labs ui {report.lab}"
+    )
+
+
+def _headline(report: Report) -> str:
+    if not report.targets:
+        return f"[bold]{report.lab}[/] has no target on {report.data['name']}: nothing to pass or miss."
+    missed = [v for v in report.targets if not v.met]
+    if not missed:
+        return f"[bold green]Passed:[/] {report.lab} meets all of its targets on {report.data['name']}."
+    of = f"{len(missed)} of {len(report.targets)}"
+    more = " The smoke profile only checks that everything works." if report.profile == "smoke" else ""
+    return f"[bold yellow]Not yet:[/] {report.lab} misses {of} targets on {report.data['name']}.{more}"
+
+
+def _mark(verdict: Verdict) -> str:
+    colour, mark = ("green", "✓") if verdict.met else ("yellow", "✗")
+    return f"[{colour}]{verdict.op} {verdict.value:g} {mark}[/]"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,71 @@
+"""Lightning's Trainer as labs uses it: quiet, with our logger, checkpoints and progress."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from labs_core.errors import LabsError
+from labs_core.train.machine import cores
+
+
+def quiet() -> None:
+    """Silence what Lightning says on every start; its errors stay."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for text in (".*does not have many workers.*", ".*`training_step` returned `None`.*",
+                 ".*number of training batches.*", ".*LeafSpec.*", ".*no `configure_optimizers`.*"):
+        warnings.filterwarnings("ignore", text)
+
+
+def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """The Trainer that fits; raises LabsError where the machine lacks what the config asks for."""
+    processes = config.devices if config.strategy != "auto" else 1
+    torch.set_num_threads(config.threads or max(cores() // processes, 1))
+    try:
+        return pl.Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            strategy=config.strategy,
+            num_nodes=config.num_nodes,
+            max_epochs=config.max_epochs,
+            precision=config.precision,
+            gradient_clip_val=config.gradient_clip_val,
+            log_every_n_steps=config.log_every_n_steps,
+            logger=logger,
+            callbacks=callbacks,
+            reload_dataloaders_every_n_epochs=1,  # the epoch may decide what is trained on
+            deterministic="warn" if torch.cuda.is_available() else False,
+            **_NOTHING_OF_LIGHTNINGS,
+        )
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
+        raise LabsError(
+            "The trainer cannot start with these settings",
+            str(error).splitlines()[0],
+            "See what there is: labs doctor. trainer=cpu works everywhere.",
+        ) from None
+
+
+def make_evaluator(config: DictConfig, logger: Any) -> pl.Trainer:
+    """A Trainer for test and predict: one process on one device, so that every example counts once."""
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=config.precision,
+        logger=logger,
+        **_NOTHING_OF_LIGHTNINGS,
+    )
+
+
+_NOTHING_OF_LIGHTNINGS: dict[str, Any] = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # our loaders shard themselves
+}
