@@ -38,10 +38,10 @@ def row(lab: str, path: Path) -> list[str]:
     ]
 
 
-def numbers(metrics: dict[str, float], prefix: str) -> str:
+def numbers(metrics: dict[str, float | None], prefix: str) -> str:
     """The metrics whose names begin with `prefix`: `acc 0.9312, loss 0.2114`."""
     return ", ".join(
-        f"{name.removeprefix(prefix)} {value:.4g}"
+        f"{name.removeprefix(prefix)} {'not a number' if value is None else f'{value:.4g}'}"
         for name, value in sorted(metrics.items())
         if name.startswith(prefix)
     )

@@ -134,3 +134,11 @@ def test_summary_survives_a_broken_result(
 ) -> None:
     (tmp_path / "week1.json").write_text(content, encoding="utf-8")
     assert "no result" in smoke_summary.table(tmp_path, ["week1"])
+
+
+def test_summary_shows_a_metric_that_is_not_a_number(
+    tmp_path: Path, smoke_summary: ModuleType
+) -> None:
+    result = {**RESULT, "metrics": {"test/loss": None}}
+    (tmp_path / "week5.json").write_text(json.dumps(result), encoding="utf-8")
+    assert "| loss not a number |" in smoke_summary.table(tmp_path, ["week5"])
