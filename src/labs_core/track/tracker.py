@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import Timeout
+
+from labs_core.errors import LabsError
+from labs_core.paths import runs_dir
+from labs_core.track.journal import Event, Journal, read
+from labs_core.track.outbox import JOURNAL, Outbox
+from labs_core.track.shipper import Shipper, run_lock
+
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+Mode = Literal["max", "min"]
+
+FLUSH_EVERY = 1.0  # seconds: what a kill can cost at most
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What reached the store: the MLflow run id (None: the store never answered), events still on disk."""
+    """What reached the store: the MLflow run id (None: it never answered); events left on disk."""
 
     run_id: str | None
     pending: int
 
 
 class Tracker:
-    """Tracks one run. No method waits for the store (`finish` apart) or fails because of it.
+    """Tracks one run. No method waits for the store (`finish` apart), and none fails because of it.
 
     Args:
-        folder: the run's folder; where it holds a journal, that run is gone on with (same MLflow run).
+        folder: the run's folder; where it holds a journal, that run goes on (the same MLflow run).
         uri: the MLflow tracking URI; None is the local store in `runs_dir()`.
         experiment: the MLflow experiment, named by the lab.
         name: the run's readable name.
@@ -30,7 +46,7 @@ class Tracker:
         enabled: False writes the journal and sends it nowhere.
 
     Raises:
-        LabsError: another live process tracks into this folder.
+        LabsError: another live process tracks into this folder, or it cannot be written.
     """
 
     def __init__(
@@ -43,49 +59,153 @@ class Tracker:
         *,
         enabled: bool = True,
     ) -> None:
-        raise NotImplementedError
+        self.folder = folder.resolve()
+        self._lock = run_lock(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=5)  # a later command may hold it for a moment
+            past = [line.event for line in read(self.folder / JOURNAL)]
+            self._journal = Journal(self.folder / JOURNAL)
+        except Timeout:
+            raise LabsError(
+                f"The run '{folder.name}' is in progress in another process",
+                remedy="Wait until it ends, or start a new run.",
+            ) from None
+        except OSError as error:
+            raise LabsError(f"The run's folder {folder} cannot be written", str(error)) from None
+
+        self.resumed = bool(past)
+        self._params: set[str] = set()
+        self._steps: dict[str, set[int]] = defaultdict(set)  # metric -> steps that are recorded
+        for event in past:
+            self._remember(event)
+        self._journal.append(
+            "open",
+            id=next((event["id"] for event in past if "id" in event), uuid.uuid4().hex),
+            uri=uri,
+            enabled=enabled,
+            experiment=experiment,
+            name=name,
+            tags=_texts(tags or {}),
+        )
+        self._journal.flush()
+
+        self._outbox = Outbox(self.folder, runs_dir(), uri)
+        self._shipper = Shipper(self.folder, self._outbox) if enabled else None
+        self._finished = threading.Event()
+        if self._shipper:
+            self._shipper.start()
+        threading.Thread(target=self._keep_flushing, name="journal", daemon=True).start()
 
     @property
     def run_id(self) -> str | None:
         """The MLflow run id, None until the store has answered."""
-        raise NotImplementedError
+        return self._outbox.progress.run_id
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Record parameters. The first value of a key stays."""
+        """Record parameters. The first value of a key stays, as in MLflow."""
+        new = {key: value for key, value in values.items() if key not in self._params}
+        if new:
+            self._params.update(new)
+            self._journal.append("params", params=_texts(new))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Record metrics at a step. A (key, step) that the journal has already is left as it is."""
+        """Record metrics at a step; non-finite values too.
+
+        A (key, step) that is recorded already is left as it is: after a resume, the same steps come
+        again with the same values.
+        """
+        new = {}
+        for key, value in values.items():
+            steps = self._steps[key]
+            if step not in steps:
+                steps.add(step)
+                new[key] = float(value)
+        if new:
+            self._journal.append("metrics", step=step, metrics=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags. The last value of a key stays."""
+        self._journal.append("tags", tags=_texts(values))
 
     def dataset(self, name: str, digest: str, source: str, counts: Mapping[str, int]) -> None:
-        """Record the data set that the run trains on; `counts`: split -> examples."""
+        """Record the data set that the run trains on; `counts`: split -> number of examples."""
+        self._journal.append(
+            "dataset", name=name, digest=digest, source=source, counts=dict(counts)
+        )
 
     def artifact(self, path: Path, dest: str = "") -> None:
-        """Record a file or a folder's contents under `dest`. It must stay until it is delivered."""
+        """Record a file, or what a folder holds, under `dest`. It must stay until it is delivered."""
+        self._journal.append("artifact", path=self._portable(path), dest=dest)
 
     def register(
         self,
         model_name: str,
         dest: str,
         metric: str,
-        mode: Literal["max", "min"],
+        mode: Mode,
         *,
         value: float,
         data_hash: str,
         passed: bool,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Record a version of `model_name`, made of the artifacts under `dest`.
+        """Record a version of `model_name`, made of the run's artifacts under `dest`.
 
-        It becomes `@latest`; it becomes `@champion` when it `passed` its targets and its `metric` is
-        `value`, better than the champion's on the same data, or when there is no champion.
+        It becomes `latest`. A run that has `passed` its targets becomes `champion` where there is
+        none, or where its `metric`, `value`, is better than the champion's on the same data.
         """
+        self._journal.append(
+            "register",
+            model_name=model_name,
+            dest=dest,
+            metric=metric,
+            mode=mode,
+            value=float(value),
+            data_hash=data_hash,
+            passed=bool(passed),
+            tags=_texts(tags or {}),
+        )
 
     def flush(self) -> None:
-        """Write to disk (fsync) what was recorded so far."""
+        """Write to disk what was recorded so far: no kill can take it away."""
+        self._journal.flush()
+        if self._shipper:
+            self._shipper.wake()
 
     def finish(self, status: Status = "FINISHED", timeout: float = 60.0) -> Delivery:
-        """End the run; wait for the store while it makes progress, at most `timeout` seconds."""
-        raise NotImplementedError
+        """End the run; wait for the store while it makes progress, at most `timeout` seconds.
+
+        What is still pending then stays on disk, and a later command sends it. A second call only
+        answers again.
+        """
+        if not self._finished.is_set():
+            self._finished.set()
+            self._journal.append("finish", status=status)
+            self._journal.close()
+            try:
+                if self._shipper:
+                    self._shipper.end(timeout)
+            finally:
+                self._lock.release()
+        return Delivery(self.run_id, self._outbox.pending() if self._shipper else 0)
+
+    def _keep_flushing(self) -> None:
+        while not self._finished.wait(FLUSH_EVERY):
+            self.flush()
+
+    def _remember(self, event: Event) -> None:
+        self._params.update(event.get("params", ()))
+        for key in event.get("metrics", ()):
+            self._steps[key].add(event["step"])
+
+    def _portable(self, path: Path) -> str:
+        """Relative to the run's folder where it lies there, so that the folder may be moved."""
+        absolute = Path(os.path.abspath(path))
+        with contextlib.suppress(ValueError):
+            return absolute.relative_to(self.folder).as_posix()
+        return str(absolute)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}

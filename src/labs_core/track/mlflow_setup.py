@@ -1,0 +1,104 @@
+"""The only door to MLflow: sets its environment before the first import, makes the local store.
+
+MLflow takes a second to import and a second more to create a store, so nothing here imports it at
+the top, and training never waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from labs_core.errors import LabsError, did_you_mean
+from labs_core.paths import CONFIGS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A user's own setting of any of these wins.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",  # no telemetry: nothing reaches the network unasked
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",  # no complaint where git is not installed
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # failures are caught and told in our own words
+    "MLFLOW_TRUNCATE_LONG_VALUES": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 would outlast most runs
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the shipper retries, with its own pauses
+}
+
+
+def prepare_environment() -> None:
+    """Set MLflow's environment variables; they count only before its first import."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def local_uri(runs: Path) -> str:
+    """The tracking URI of the local store."""
+    return f"sqlite:///{(runs / 'mlflow.db').as_posix()}"
+
+
+def tracking_uri(name: str) -> str | None:
+    """The URI that `configs/tracking/NAME.yaml` names; None is the local store.
+
+    Raises LabsError for an unknown name, and for `off`, which has no store.
+    """
+    from omegaconf import OmegaConf
+
+    configs = {path.stem: path for path in (CONFIGS / "tracking").glob("*.yaml")}
+    if name not in configs:
+        raise LabsError(f"There is no tracking '{name}'", remedy=did_you_mean(name, configs))
+    config = OmegaConf.load(configs[name])
+    if not config.enabled:
+        raise LabsError(f"tracking={name} has no store", remedy="Use local or server.")
+    return None if config.uri is None else str(config.uri)
+
+
+def connect(uri: str | None, runs: Path) -> MlflowClient:
+    """A client of the store at `uri`; None is the local one, created in `runs` where it is missing.
+
+    Whatever MLflow raises passes through: each caller knows what it means there.
+    """
+    prepare_environment()
+    from mlflow import MlflowClient
+
+    if uri is not None:
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    runs.mkdir(parents=True, exist_ok=True)
+    # The first connection creates the tables. Two processes must not do that at once.
+    with FileLock(runs / "mlflow.lock"):
+        client = MlflowClient(tracking_uri=local_uri(runs), registry_uri=local_uri(runs))
+        client.get_experiment("0")
+        _let_readers_and_writers_work_at_once(runs / "mlflow.db")
+    return client
+
+
+def artifact_location(uri: str | None, runs: Path, experiment: str) -> str | None:
+    """Where a new experiment's artifacts go: into `runs`, unless a server decides (None)."""
+    if uri is not None and not uri.startswith(("sqlite:", "postgresql", "mysql", "mssql")):
+        return None
+    return (runs / "artifacts" / experiment).as_uri()
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause of what MLflow raised, in one line."""
+    message = str(error).strip().splitlines() or [type(error).__name__]
+    text = message[0]
+    if "Caused by " in text:  # requests' and urllib3's envelopes around the one line that matters
+        text = text.rsplit("Caused by ", 1)[1].strip("()")
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _let_readers_and_writers_work_at_once(database: Path) -> None:
+    # Write-ahead logging is a lasting property of the file. Without it the UI's reads and a run's
+    # writes wait for each other; a file system that cannot do it keeps the slower mode.
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(database, timeout=20)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,83 @@
+"""Registering a run's bundle: a model version, the aliases `latest` and, where earned, `champion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from labs_core.track.journal import Event
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+LATEST = "latest"
+CHAMPION = "champion"
+# Tags of a version that decide about the champion.
+METRIC, VALUE, DATA, PASSED = "labs.metric", "labs.value", "labs.data_hash", "labs.passed"
+
+
+def register_version(client: MlflowClient, run_id: str, event: Event, lock: Path) -> None:
+    """Make the run's artifacts under `dest` a version of the model; again, it updates its tags.
+
+    `lock` keeps two runs of this machine from choosing a champion at the same moment.
+    """
+    name = event["model_name"]
+    tags = {
+        **event["tags"],
+        METRIC: event["metric"],
+        VALUE: repr(event["value"]),
+        DATA: event["data_hash"],
+        PASSED: str(event["passed"]).lower(),
+    }
+    with FileLock(lock):
+        _ensure_model(client, name)
+        version = _version_of_run(client, name, run_id)
+        if version is None:
+            source = f"{client.get_run(run_id).info.artifact_uri}/{event['dest']}"
+            version = client.create_model_version(name, source, run_id, tags=tags)
+        else:
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version.version, key, value)
+        latest = aliased(client, name, LATEST)
+        if latest is None or int(latest.version) < int(version.version):
+            client.set_registered_model_alias(name, LATEST, version.version)
+        if event["passed"] and _beats(event, aliased(client, name, CHAMPION)):
+            client.set_registered_model_alias(name, CHAMPION, version.version)
+
+
+def aliased(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version that has this alias, None where none has it."""
+    version = client.get_registered_model(name).aliases.get(alias)
+    return None if version is None else client.get_model_version(name, version)
+
+
+def _beats(event: Event, champion: ModelVersion | None) -> bool:
+    """Whether the run's metric is better than the champion's on the same data.
+
+    On other data, or by another metric, nothing can be said: the champion stays.
+    """
+    if champion is None:
+        return True
+    tags = champion.tags
+    if (tags.get(METRIC), tags.get(DATA)) != (event["metric"], event["data_hash"]):
+        return False
+    mine, best = float(event["value"]), float(tags[VALUE])
+    return mine > best if event["mode"] == "max" else mine < best
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _version_of_run(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
+    return found[0] if found else None

@@ -1,0 +1,156 @@
+"""Delivery: a thread that sends a journal while the run goes on, and what earlier runs left behind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from labs_core.track.journal import Journal, last_opening, read
+from labs_core.track.mlflow_setup import reason
+from labs_core.track.outbox import JOURNAL, Outbox
+
+MAX_PAUSE = 30.0  # seconds between two attempts at a store that is away
+LAST_ATTEMPTS = 2  # failures in a row after which the end of a run waits no longer
+
+log = logging.getLogger(__name__)
+
+
+class Shipper(threading.Thread):
+    """Sends what the journal holds, at once when it is woken, until it is told to end."""
+
+    def __init__(self, folder: Path, outbox: Outbox) -> None:
+        super().__init__(name=f"tracking {folder.name}", daemon=True)
+        self._folder, self._outbox = folder, outbox
+        self._wake = threading.Event()
+        self._ending = threading.Event()  # the journal is complete: send it and stop
+        self._abandoned = threading.Event()  # nobody waits any more: stop
+        self._failures = 0  # in a row
+
+    def wake(self) -> None:
+        """There is something new in the journal."""
+        self._wake.set()
+
+    def end(self, timeout: float) -> None:
+        """Send what is left and stop; waits while the store answers, at most `timeout` seconds."""
+        self._ending.set()
+        self._wake.set()
+        self.join(timeout)
+        self._abandoned.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Ship until the end; a failure is told once, then tried again after longer and longer pauses."""
+        with delivery_lock(self._folder):
+            self._outbox.refresh()
+            while not self._abandoned.is_set():
+                self._wake.clear()
+                ending = self._ending.is_set()  # asked before sending: nothing comes after it
+                try:
+                    while self._outbox.send_next() and not self._abandoned.is_set():
+                        self._succeeded()
+                except Exception as error:
+                    self._failed(error)
+                    if self._ending.is_set() and self._failures >= LAST_ATTEMPTS:
+                        return
+                    self._pause()
+                else:
+                    if ending:
+                        return
+                    self._wake.wait()
+
+    def _pause(self) -> None:
+        if self._ending.is_set():
+            self._abandoned.wait(0.5)
+        else:
+            self._ending.wait(min(2.0**self._failures / 2, MAX_PAUSE))
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            log.warning("%s answers again: what was kept is being sent", self._outbox)
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning(
+                "%s cannot be reached (%s). The run goes on; its record waits in %s",
+                self._outbox,
+                reason(error),
+                self._folder,
+            )
+
+
+def deliver_pending(runs: Path) -> int:
+    """Send what earlier runs could not; returns how many events are still waiting.
+
+    Runs that are in progress are left alone. One that was killed without a word is marked KILLED. A
+    store that does not answer is asked once, not once a run.
+    """
+    waiting = 0
+    away: set[str] = set()
+    for path in sorted(runs.glob(f"*/{JOURNAL}")):
+        opened = last_opening(path)
+        if opened is None or not opened["enabled"]:
+            continue
+        outbox = Outbox(path.parent, runs, opened["uri"])
+        if outbox.complete():
+            continue
+        try:
+            with run_lock(path.parent):
+                _mark_killed(path)
+        except Timeout:
+            continue  # in progress: its own thread delivers
+        if str(outbox) not in away and not _deliver(path.parent, outbox):
+            away.add(str(outbox))
+        waiting += outbox.pending()
+    return waiting
+
+
+def deliver_pending_in_background(runs: Path) -> threading.Thread:
+    """`deliver_pending` in a daemon thread, for commands that cannot wait for it."""
+    thread = threading.Thread(
+        target=deliver_pending, args=(runs,), name="late deliveries", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def run_lock(folder: Path) -> FileLock:
+    """Held by the process that runs the run and writes its journal."""
+    return FileLock(folder / "run.lock", timeout=0, thread_local=False)
+
+
+def delivery_lock(folder: Path) -> FileLock:
+    """Held by the thread that sends the journal, of the run itself or of a later command."""
+    return FileLock(folder / "delivery.lock", thread_local=False)
+
+
+def _mark_killed(path: Path) -> None:
+    journal = Journal(path)  # cuts off a torn last line
+    *_, last = read(path)
+    if last.event["event"] != "finish":
+        journal.append("finish", status="KILLED", time=last.event.get("time"))
+    journal.close()
+
+
+def _deliver(folder: Path, outbox: Outbox) -> bool:
+    """Send all of one journal; False where the store does not answer."""
+    try:
+        with delivery_lock(folder).acquire(timeout=0):
+            outbox.refresh()
+            while outbox.send_next():
+                pass
+    except Timeout:
+        pass  # another process is at it
+    except Exception as error:
+        log.warning(
+            "%s cannot be reached (%s); the record of %s waits on disk",
+            outbox,
+            reason(error),
+            folder.name,
+        )
+        return False
+    return True
