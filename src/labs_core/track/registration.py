@@ -1,4 +1,7 @@
-"""Registering a run's bundle: a model version, the aliases `latest` and, where earned, `champion`."""
+"""Registering a run's bundle: a model version and, where it earned it, the alias `champion`.
+
+There is no alias `latest` to set: MLflow reserves the word for the version with the highest number.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-LATEST = "latest"
 CHAMPION = "champion"
 # Tags of a version that decide about the champion.
 METRIC, VALUE, DATA, PASSED = "labs.metric", "labs.value", "labs.data_hash", "labs.passed"
@@ -41,16 +43,12 @@ def register_version(client: MlflowClient, run_id: str, event: Event, lock: Path
         else:
             for key, value in tags.items():
                 client.set_model_version_tag(name, version.version, key, value)
-        latest = aliased(client, name, LATEST)
-        if latest is None or int(latest.version) < int(version.version):
-            client.set_registered_model_alias(name, LATEST, version.version)
-        if event["passed"] and _beats(event, aliased(client, name, CHAMPION)):
+        if event["passed"] and _beats(event, _champion(client, name)):
             client.set_registered_model_alias(name, CHAMPION, version.version)
 
 
-def aliased(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version that has this alias, None where none has it."""
-    version = client.get_registered_model(name).aliases.get(alias)
+def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
+    version = client.get_registered_model(name).aliases.get(CHAMPION)
     return None if version is None else client.get_model_version(name, version)
 
 

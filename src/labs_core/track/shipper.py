@@ -1,4 +1,4 @@
-"""Delivery: a thread that sends a journal while the run goes on, and what earlier runs left behind."""
+"""Delivery: a thread that sends a journal while its run goes on; what earlier runs left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Shipper(threading.Thread):
         self._wake.set()
 
     def run(self) -> None:
-        """Ship until the end; a failure is told once, then tried again after longer and longer pauses."""
+        """Ship until the end; a failure is told once, then tried again after growing pauses."""
         with delivery_lock(self._folder):
             self._outbox.refresh()
             while not self._abandoned.is_set():

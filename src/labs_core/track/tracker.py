@@ -135,7 +135,7 @@ class Tracker:
         )
 
     def artifact(self, path: Path, dest: str = "") -> None:
-        """Record a file, or what a folder holds, under `dest`. It must stay until it is delivered."""
+        """Record a file, or what a folder holds, under `dest`. It must stay until delivered."""
         self._journal.append("artifact", path=self._portable(path), dest=dest)
 
     def register(
@@ -152,8 +152,8 @@ class Tracker:
     ) -> None:
         """Record a version of `model_name`, made of the run's artifacts under `dest`.
 
-        It becomes `latest`. A run that has `passed` its targets becomes `champion` where there is
-        none, or where its `metric`, `value`, is better than the champion's on the same data.
+        A run that has `passed` its targets becomes `champion` where there is none, or where its
+        `metric`, `value`, is better than the champion's on the same data.
         """
         self._journal.append(
             "register",

@@ -1,0 +1,116 @@
+"""Where a run comes from: the code (git), the machine and the versions of what it imports."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from labs_core.paths import ROOT
+
+MAX_DIFF = 1_000_000  # bytes of a diff that are kept
+PACKAGES = ("labs", "torch", "pytorch-lightning", "numpy", "hydra-core", "mlflow", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The state of the checkout."""
+
+    commit: str  # empty: no git, or no commit yet
+    branch: str  # empty: a detached head
+    dirty: bool
+    diff: str  # tracked files against the commit, at most MAX_DIFF bytes
+
+    @property
+    def diff_hash(self) -> str:
+        """Names the diff in a few letters, so that two runs can be compared; empty without one."""
+        return hashlib.sha256(self.diff.encode()).hexdigest()[:12] if self.diff else ""
+
+
+def code(root: Path = ROOT) -> Code:
+    """The commit, branch and uncommitted changes of the checkout at `root`."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return Code("", "", dirty=False, diff="")
+    status = _git(root, "status", "--porcelain", "--untracked-files=no")
+    diff = _git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") if status else ""
+    return Code(
+        commit=commit.strip(),
+        branch=_git(root, "branch", "--show-current").strip(),
+        dirty=bool(status),
+        diff=_cut(diff),
+    )
+
+
+def environment() -> dict[str, str | int]:
+    """The machine and the versions that a result can depend on."""
+    facts: dict[str, str | int] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count() or 1,
+    }
+    return facts | {name: version for name in PACKAGES if (version := _version(name))}
+
+
+def frozen_requirements() -> str:
+    """Every installed distribution as `name==version`, one a line, sorted: what `pip freeze` says."""
+    found = {
+        dist.metadata["Name"]: dist.version
+        for dist in importlib.metadata.distributions()
+        if dist.metadata["Name"]
+    }
+    return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
+
+
+def tags(state: Code) -> dict[str, str]:
+    """The tags by which MLflow shows who ran what: user, source and version columns."""
+    named = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": " ".join(["labs", *sys.argv[1:]]),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": state.commit,
+        "mlflow.source.git.branch": state.branch,
+        "labs.code.dirty": str(state.dirty).lower() if state.commit else "",
+        "labs.code.diff": state.diff_hash,
+    }
+    return {key: value for key, value in named.items() if value}
+
+
+def _git(root: Path, *args: str) -> str:
+    """What git prints; empty where there is no git, no repository or no answer in ten seconds."""
+    try:
+        done = subprocess.run(
+            ["git", *args], cwd=root, capture_output=True, timeout=10, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else ""
+
+
+def _cut(diff: str) -> str:
+    data = diff.encode()
+    if len(data) <= MAX_DIFF:
+        return diff
+    note = f"\n[cut: the diff has {len(data)} bytes]\n"
+    return data[: MAX_DIFF - len(note)].decode(errors="ignore") + note
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a password entry
+        return ""
