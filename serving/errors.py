@@ -1,0 +1,125 @@
+"""Every failure answers {"error": {"what", "where", "remedy"}}. It names the field and the reason
+and never repeats what was sent: a request may hold what no log or screen should show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from labs_core.errors import LabsError, did_you_mean
+from labs_core.tasks.task import InvalidInput
+
+LONGEST_NAME = 60  # characters of a field's name that are worth repeating
+EXAMPLES = "See the examples in /openapi.json."
+
+REASONS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known",
+    "finite_number": "must be a finite number, not NaN or infinity",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+
+
+class Failure(BaseModel):
+    """What went wrong with a request."""
+
+    what: str = Field(description="The field and what is wrong with it.")
+    where: str = Field(description="The field, such as items[0].age.")
+    remedy: str = Field(description="What to do about it.")
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Failure
+
+
+class RefusedError(Exception):
+    """A request that gets a 4xx instead of an answer."""
+
+    def __init__(self, status: int, what: str, where: str, remedy: str = EXAMPLES) -> None:
+        super().__init__(what)
+        self.status, self.what, self.where, self.remedy = status, what, where, remedy
+
+
+def describe(errors: Iterable[Any], known: Iterable[str] = ()) -> RefusedError:
+    """The first of pydantic's complaints (its `errors()`) in our words; `known` are the fields."""
+    first, *others = errors
+    where = path(first["loc"]) or "body"
+    kind, limits = first["type"], first.get("ctx", {})
+    if kind == "too_long":
+        reason = f"holds {limits['actual_length']} entries, and the limit is {limits['max_length']}"
+        remedy = "Send several requests."
+    elif kind == "too_short":
+        reason, remedy = "is empty", EXAMPLES
+    else:
+        reason, remedy = REASONS.get(kind, first["msg"]), EXAMPLES
+    if kind == "extra_forbidden":
+        remedy = did_you_mean(path(first["loc"][-1:]), known)
+    more = f" (and {len(others)} more)" if others else ""
+    return RefusedError(422, f"{where} {reason}{more}", where, remedy)
+
+
+def refuse_item(error: InvalidInput, places: Sequence[str]) -> RefusedError:
+    """A task's complaint about an item, with the item's place in the request."""
+    where = ".".join(part for part in (places[error.index or 0], path([error.field])) if part)
+    return RefusedError(422, f"{where}: {error.reason}", where, error.remedy or EXAMPLES)
+
+
+def path(location: Iterable[str | int]) -> str:
+    """('items', 0, 'age') -> items[0].age, in printable characters and of bounded length."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = "".join(c if c.isprintable() else "?" for c in part)[:LONGEST_NAME]
+            text += f".{name}" if text else name
+    return text
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of `app` answer in the one form."""
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(LabsError, _unable)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _broken)
+
+
+def _answer(status: int, what: str, where: str, remedy: str) -> JSONResponse:
+    return JSONResponse({"error": {"what": what, "where": where, "remedy": remedy}}, status)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)
+    return _answer(error.status, error.what, error.where, error.remedy)
+
+
+async def _unable(request: Request, error: Exception) -> JSONResponse:
+    """The model has no answer to these items: its output overflows, say."""
+    assert isinstance(error, LabsError)
+    return _answer(422, str(error), "items", error.remedy or EXAMPLES)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    """What Starlette refuses: unknown routes, other methods, broken multipart bodies."""
+    assert isinstance(error, HTTPException)
+    where = f"{request.method} {request.url.path}"[:LONGEST_NAME]
+    answer = _answer(error.status_code, str(error.detail), where, "See /openapi.json.")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _broken(request: Request, error: Exception) -> JSONResponse:
+    logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path)
+    return _answer(500, "The service failed on this request", "server", "See the server's log.")
