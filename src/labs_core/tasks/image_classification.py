@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from labs_core.errors import LabsError
+from labs_core.tasks.classes import check_labels, classes
 from labs_core.tasks.task import Answer, InvalidInput, Params
 
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; decoded it takes 150 MB
@@ -77,12 +78,12 @@ class ImageClassification:
     """The task `image-classification`; see the module's docstring for its parameters."""
 
     name = "image-classification"
+    field = "image"
 
     def check_params(self, params: Params) -> None:
         """Raises LabsError where labels, size or channels are missing or make no sense."""
-        labels, size, channels = (params.get(key) for key in ("labels", "size", "channels"))
-        if not _distinct_names(labels):
-            raise LabsError(f"Task {self.name}", "'labels' is not a list of distinct names")
+        check_labels(self.name, params.get("labels"))
+        size, channels = params.get("size"), params.get("channels")
         if not (isinstance(size, list | tuple) and len(size) == 2 and all(map(_positive, size))):
             raise LabsError(f"Task {self.name}", "'size' is not [height, width]")
         if channels not in (1, 3):
@@ -122,22 +123,6 @@ class ImageClassification:
     def load_inputs(self, files: Mapping[str, bytes], params: Params) -> list[bytes]:
         """The PNG files' contents, by name."""
         return [files[name] for name in sorted(files)]
-
-
-def classes(probabilities: np.ndarray, labels: Sequence[str]) -> list[Answer]:
-    """Probabilities (N, K) with the names of the K classes, as one answer a row."""
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
-        raise LabsError(
-            f"The model gives probabilities of shape {probabilities.shape}",
-            f"there are {len(labels)} labels",
-        )
-    if not np.isfinite(probabilities).all():
-        raise LabsError("The model gives probabilities that are not finite")
-    best = probabilities.argmax(axis=1)
-    return [
-        {"label": labels[k], "probabilities": dict(zip(labels, row, strict=True))}
-        for k, row in zip(best, probabilities.tolist(), strict=True)
-    ]
 
 
 def _picture(raw: Any, channels: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -246,15 +231,6 @@ def _png(item: Any, channels: int) -> bytes:
     file = io.BytesIO()
     _picture(item, channels).save(file, "PNG")
     return file.getvalue()
-
-
-def _distinct_names(labels: Any) -> bool:
-    return (
-        isinstance(labels, list | tuple)
-        and len(labels) > 0
-        and all(isinstance(label, str) and label for label in labels)
-        and len(set(labels)) == len(labels)
-    )
 
 
 def _positive(number: Any) -> bool:

@@ -45,6 +45,9 @@ class Task(Protocol):
     """
 
     name: str
+    field: str | None
+    """What an item is called where it must have a name, as in a table with one column; None where
+    an item has fields of its own."""
 
     def check_params(self, params: Params) -> None:
         """Raises LabsError where `params` are not what this task needs."""

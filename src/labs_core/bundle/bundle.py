@@ -1,0 +1,97 @@
+"""A model in use: raw items in, answers out, on NumPy and onnxruntime alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labs_core.bundle.format import AGAIN, Manifest
+from labs_core.bundle.session import Graph
+from labs_core.errors import LabsError, did_you_mean
+from labs_core.tasks import InvalidInput, Task, get_task
+from labs_core.tasks.task import Answer
+
+BATCH_SIZE = 64  # bounds the memory of a run over many items
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A few raw items of the test split and the answers to them when the bundle was written."""
+
+    items: list[Any]
+    answers: list[Answer]
+
+
+class Bundle:
+    """A loaded bundle. Safe to use from several threads at once.
+
+    Attributes:
+        path: the bundle's folder.
+        manifest: the content of bundle.json; `name`, `params`, `lineage`, `metrics` are of it.
+        task: how raw items become graph inputs, and graph outputs answers.
+        golden: the golden batch, empty until the bundle has one.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, graphs: Mapping[str, Graph]) -> None:
+        self.path, self.manifest = path, manifest
+        self.name, self.params = manifest.name, manifest.params
+        self.lineage, self.metrics = manifest.lineage, manifest.metrics
+        self.golden = Golden([], [])
+        self.task: Task = get_task(manifest.task)
+        self.task.check_params(self.params)
+        self._graphs = dict(graphs)
+        absent = set(self.task.outputs(self.params)) - set(manifest.graphs["model"].outputs)
+        if absent:
+            what = f"The bundle '{self.name}' gives no '{min(absent)}'"
+            raise LabsError(what, f"the task {self.task.name} needs it", AGAIN)
+
+    def predict(self, items: Sequence[Any], batch_size: int = BATCH_SIZE) -> list[Answer]:
+        """One answer for each raw item, in order.
+
+        Raises:
+            InvalidInput: an item is not what the task takes; says which, and why.
+        """
+        items = list(items)
+        answers: list[Answer] = []
+        for start in range(0, len(items), batch_size):
+            try:
+                inputs = self.task.preprocess(items[start : start + batch_size], self.params)
+            except InvalidInput as error:
+                raise error.at(start + (error.index or 0)) from None
+            outputs = self.run(inputs, outputs=self.task.outputs(self.params))
+            answers += self.task.postprocess(outputs, self.params)
+        return answers
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        graph: str = "model",
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Run one graph of the bundle: arrays by name in, arrays by name out, batch first.
+
+        Args:
+            inputs: every input of the graph, of its type and shape.
+            graph: which graph.
+            outputs: which of its outputs; None for all.
+
+        Raises:
+            LabsError: there is no such graph or output.
+        """
+        if graph not in self._graphs:
+            hint = did_you_mean(graph, self._graphs)
+            raise LabsError(f"The bundle '{self.name}' has no graph '{graph}'", remedy=hint)
+        known = self._graphs[graph].outputs
+        for output in outputs or ():
+            if output not in known:
+                hint = did_you_mean(output, known)
+                raise LabsError(f"The graph '{graph}' has no output '{output}'", remedy=hint)
+        return self._graphs[graph].run(inputs, outputs)
+
+    def examples(self, count: int = 2) -> list[Any]:
+        """The first items of the golden batch, as they are written in a JSON request."""
+        return [self.task.to_json(item, self.params) for item in self.golden.items[:count]]

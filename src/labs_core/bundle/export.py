@@ -1,0 +1,118 @@
+"""From a trained module to ONNX. The only module of the package that needs torch."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from labs_core.errors import LabsError
+
+
+@dataclass
+class Graph:
+    """One network to export."""
+
+    module: nn.Module
+    """Called with the inputs in order; returns one tensor an output, batch first. It is exported
+    as in evaluation mode; the module itself is left as it is."""
+    inputs: dict[str, Tensor]
+    """An example of each input, batch first. The exported graph takes any batch size."""
+    outputs: tuple[str, ...]
+    """Names of what the module returns."""
+
+
+@dataclass
+class Export:
+    """What a LightningModule gives for its bundle."""
+
+    task: str
+    graphs: dict[str, Graph]
+    """By name; the main one is `model`."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """The task's parameters, JSON-able."""
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """The graph as the content of an ONNX file: the same bytes for the same weights.
+
+    Raises:
+        LabsError: the network does something that ONNX cannot say.
+    """
+    module = copy.deepcopy(graph.module).cpu().eval()
+    examples = tuple(_several(example.detach().cpu()) for example in graph.inputs.values())
+    batch = torch.export.Dim("batch")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                examples,
+                dynamo=True,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_shapes=tuple({0: batch} for _ in examples),
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # of many kinds; the cause says what the trouble was
+        cause = str(error.__cause__ or error).strip().splitlines()
+        raise LabsError(
+            f"{type(graph.module).__name__} cannot be exported to ONNX",
+            cause[0][:300] if cause else type(error).__name__,
+            "Look at its forward: shapes that depend on values, or a fixed batch size?",
+        ) from error
+    assert program is not None
+    model = program.model_proto
+    _forget_source(model.graph)
+    for function in model.functions:
+        _clear(function, *function.value_info, *function.node)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _several(example: Tensor) -> Tensor:
+    """At least two in the batch: of a batch of one the exporter believes that it is always one."""
+    return example if len(example) > 1 else torch.cat([example, example])
+
+
+def _forget_source(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's notes: stack traces with the paths of the machine that trained."""
+    _clear(graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):  # branches and loop bodies
+                if inner.node:
+                    _forget_source(inner)
+
+
+def _clear(*parts: Any) -> None:
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notices of absent libraries and of its own deprecations."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _set_levels(loggers, [logging.ERROR] * len(loggers))
+        try:
+            yield
+        finally:
+            _set_levels(loggers, levels)
+
+
+def _set_levels(loggers: Iterable[logging.Logger], levels: Iterable[int]) -> None:
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
