@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -19,7 +21,7 @@ PACKAGES = ("labs", "torch", "pytorch-lightning", "numpy", "hydra-core", "mlflow
 
 
 @dataclass(frozen=True)
-class Code:
+class Git:
     """The state of the checkout."""
 
     commit: str  # empty: no git, or no commit yet
@@ -32,15 +34,32 @@ class Code:
         """Names the diff in a few letters, so that two runs can be compared; empty without one."""
         return hashlib.sha256(self.diff.encode()).hexdigest()[:12] if self.diff else ""
 
+    def tags(self) -> dict[str, str]:
+        """The tags by which MLflow shows who ran what: its user, source and version columns."""
+        named = {
+            "mlflow.user": _user(),
+            "mlflow.source.name": " ".join(["labs", *sys.argv[1:]]),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.git.commit": self.commit,
+            "mlflow.source.git.branch": self.branch,
+            "git.dirty": str(self.dirty).lower() if self.commit else "",
+            "git.diff": self.diff_hash,
+        }
+        return {key: value for key, value in named.items() if value}
 
-def code(root: Path = ROOT) -> Code:
-    """The commit, branch and uncommitted changes of the checkout at `root`."""
+
+@functools.cache
+def git(root: Path = ROOT) -> Git:
+    """The commit, branch and uncommitted changes of the checkout at `root`, when first asked for.
+
+    Without git, without a repository, or before the first commit all of it is empty.
+    """
     commit = _git(root, "rev-parse", "HEAD")
     if not commit:
-        return Code("", "", dirty=False, diff="")
+        return Git("", "", dirty=False, diff="")
     status = _git(root, "status", "--porcelain", "--untracked-files=no")
     diff = _git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") if status else ""
-    return Code(
+    return Git(
         commit=commit.strip(),
         branch=_git(root, "branch", "--show-current").strip(),
         dirty=bool(status),
@@ -60,7 +79,7 @@ def environment() -> dict[str, str | int]:
 
 
 def frozen_requirements() -> str:
-    """Every installed distribution as `name==version`, one a line, sorted: what `pip freeze` says."""
+    """Every installed distribution as `name==version`, one a line, sorted."""
     found = {
         dist.metadata["Name"]: dist.version
         for dist in importlib.metadata.distributions()
@@ -69,18 +88,14 @@ def frozen_requirements() -> str:
     return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
 
 
-def tags(state: Code) -> dict[str, str]:
-    """The tags by which MLflow shows who ran what: user, source and version columns."""
-    named = {
-        "mlflow.user": _user(),
-        "mlflow.source.name": " ".join(["labs", *sys.argv[1:]]),
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": state.commit,
-        "mlflow.source.git.branch": state.branch,
-        "labs.code.dirty": str(state.dirty).lower() if state.commit else "",
-        "labs.code.diff": state.diff_hash,
-    }
-    return {key: value for key, value in named.items() if value}
+def write(folder: Path) -> None:
+    """Write environment.json, requirements.txt and, where there are changes, code.diff."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = json.dumps(environment(), indent=2)
+    (folder / "environment.json").write_text(facts + "\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text(frozen_requirements(), encoding="utf-8")
+    if diff := git().diff:
+        (folder / "code.diff").write_text(diff, encoding="utf-8", newline="")
 
 
 def _git(root: Path, *args: str) -> str:

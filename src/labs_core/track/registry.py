@@ -1,4 +1,4 @@
-"""Registered models by the names that people type: `week5`, `week5@champion`, `week5/3`, `week5/RUN`."""
+"""Registered models by the names that people type: week5, week5@champion, week5/3, week5/RUN."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
 from labs_core.track.mlflow_setup import connect, local_uri, reason
 from labs_core.track.registration import CHAMPION
+from labs_core.track.tracker import RUN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +33,8 @@ class Registered:
     version: int
     aliases: tuple[str, ...]
     run_id: str
-    run_name: str
+    run: str  # the name of its folder
+    label: str  # its readable name, which other runs may have too
     source: str  # URI of the bundle among the run's artifacts
 
 
@@ -45,8 +47,7 @@ def resolve(name: str, uri: str | None = None) -> Path:
     """The folder of the bundle that `name` means; a server's is downloaded and kept.
 
     Args:
-        name: `week5` (the champion, else the latest), `week5@champion`, `week5@latest`, `week5/3` (a
-            version), `week5/RUN` (a run's name or id), or the path of a folder with a bundle.json.
+        name: what `find` takes, or the path of a folder with a bundle.json.
         uri: the tracking URI; None is the local store.
 
     Raises:
@@ -54,6 +55,20 @@ def resolve(name: str, uri: str | None = None) -> Path:
     """
     if (Path(name) / "bundle.json").is_file():
         return Path(name).resolve()
+    return _bundle_folder(find(name, uri), uri)
+
+
+def find(name: str, uri: str | None = None) -> Registered:
+    """The registered version that `name` means.
+
+    Args:
+        name: `week5` (the champion, else the latest), `week5@champion`, `week5@latest`,
+            `week5/3` (a version) or `week5/RUN` (the run's folder name, label or MLflow id).
+        uri: the tracking URI; None is the local store.
+
+    Raises:
+        LabsError: no such name, with what there is; or the store does not answer.
+    """
     wanted = NAME.fullmatch(name)
     if wanted is None or ".." in name:
         raise LabsError(
@@ -70,7 +85,7 @@ def resolve(name: str, uri: str | None = None) -> Path:
     if chosen is None:
         options = ", ".join(_label(version) for version in versions[:10])
         raise LabsError(f"There is no model '{name}'", remedy=f"There is: {options}.")
-    return _bundle_folder(chosen, uri)
+    return chosen
 
 
 def registered(lab: str, uri: str | None = None) -> list[Registered]:
@@ -93,10 +108,16 @@ def registered(lab: str, uri: str | None = None) -> list[Registered]:
 def _registered(
     client: MlflowClient, lab: str, version: ModelVersion, aliases: dict[int, list[str]]
 ) -> Registered:
-    number = int(version.version)
-    run_name = client.get_run(version.run_id).info.run_name
+    number, run_id = int(version.version), str(version.run_id)
+    run = client.get_run(run_id)
     return Registered(
-        lab, number, tuple(aliases.get(number, ())), version.run_id, run_name, version.source
+        lab=lab,
+        version=number,
+        aliases=tuple(aliases.get(number, ())),
+        run_id=run_id,
+        run=run.data.tags.get(RUN_TAG, run.info.run_name),
+        label=run.info.run_name,
+        source=str(version.source),
     )
 
 
@@ -121,7 +142,8 @@ def _choose(
             (
                 version
                 for version in versions
-                if version_or_run in (str(version.version), version.run_id, version.run_name)
+                if version_or_run
+                in (str(version.version), version.run_id, version.run, version.label)
             ),
             None,
         )
@@ -133,7 +155,7 @@ def _choose(
 
 def _label(version: Registered) -> str:
     aliases = "".join(f" @{alias}" for alias in version.aliases)
-    return f"{version.lab}/{version.version} ({version.run_name}{aliases})"
+    return f"{version.lab}/{version.version} ({version.run}{aliases})"
 
 
 def _bundle_folder(version: Registered, uri: str | None) -> Path:

@@ -93,7 +93,7 @@ def deliver_pending(runs: Path) -> int:
     away: set[str] = set()
     for path in sorted(runs.glob(f"*/{JOURNAL}")):
         opened = last_opening(path)
-        if opened is None or not opened["enabled"]:
+        if opened is None:
             continue
         outbox = Outbox(path.parent, runs, opened["uri"])
         if outbox.complete():

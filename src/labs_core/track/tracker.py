@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from filelock import Timeout
 
@@ -24,6 +24,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 Mode = Literal["max", "min"]
 
 FLUSH_EVERY = 1.0  # seconds: what a kill can cost at most
+RUN_TAG = "labs.run"  # the name of the run's folder
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Tracker:
         experiment: the MLflow experiment, named by the lab.
         name: the run's readable name.
         tags: tags of the run from its start.
-        enabled: False writes the journal and sends it nowhere.
+        enabled: False records nothing and touches nothing: for `tracking=off`, and for the processes
+            that help rank 0 of a distributed run.
 
     Raises:
         LabsError: another live process tracks into this folder, or it cannot be written.
@@ -60,6 +62,14 @@ class Tracker:
         enabled: bool = True,
     ) -> None:
         self.folder = folder.resolve()
+        self._finished = threading.Event()
+        self._params: set[str] = set()
+        self._steps: dict[str, set[int]] = defaultdict(set)  # metric -> steps that are recorded
+        self._journal: Journal | None = None
+        if enabled:
+            self._open(uri, experiment, name, _texts(tags or {}))
+
+    def _open(self, uri: str | None, experiment: str, name: str, tags: dict[str, str]) -> None:
         self._lock = run_lock(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,46 +78,42 @@ class Tracker:
             self._journal = Journal(self.folder / JOURNAL)
         except Timeout:
             raise LabsError(
-                f"The run '{folder.name}' is in progress in another process",
+                f"The run '{self.folder.name}' is in progress in another process",
                 remedy="Wait until it ends, or start a new run.",
             ) from None
         except OSError as error:
-            raise LabsError(f"The run's folder {folder} cannot be written", str(error)) from None
+            raise LabsError(
+                f"The run's folder {self.folder} cannot be written", str(error)
+            ) from None
 
-        self.resumed = bool(past)
-        self._params: set[str] = set()
-        self._steps: dict[str, set[int]] = defaultdict(set)  # metric -> steps that are recorded
         for event in past:
             self._remember(event)
-        self._journal.append(
+        self._record(
             "open",
             id=next((event["id"] for event in past if "id" in event), uuid.uuid4().hex),
             uri=uri,
-            enabled=enabled,
             experiment=experiment,
             name=name,
-            tags=_texts(tags or {}),
+            tags={RUN_TAG: self.folder.name, **tags},
         )
         self._journal.flush()
 
         self._outbox = Outbox(self.folder, runs_dir(), uri)
-        self._shipper = Shipper(self.folder, self._outbox) if enabled else None
-        self._finished = threading.Event()
-        if self._shipper:
-            self._shipper.start()
+        self._shipper = Shipper(self.folder, self._outbox)
+        self._shipper.start()
         threading.Thread(target=self._keep_flushing, name="journal", daemon=True).start()
 
     @property
     def run_id(self) -> str | None:
         """The MLflow run id, None until the store has answered."""
-        return self._outbox.progress.run_id
+        return self._outbox.progress.run_id if self._journal else None
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Record parameters. The first value of a key stays, as in MLflow."""
         new = {key: value for key, value in values.items() if key not in self._params}
         if new:
             self._params.update(new)
-            self._journal.append("params", params=_texts(new))
+            self._record("params", params=_texts(new))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record metrics at a step; non-finite values too.
@@ -122,21 +128,19 @@ class Tracker:
                 steps.add(step)
                 new[key] = float(value)
         if new:
-            self._journal.append("metrics", step=step, metrics=new)
+            self._record("metrics", step=step, metrics=new)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags. The last value of a key stays."""
-        self._journal.append("tags", tags=_texts(values))
+        self._record("tags", tags=_texts(values))
 
     def dataset(self, name: str, digest: str, source: str, counts: Mapping[str, int]) -> None:
         """Record the data set that the run trains on; `counts`: split -> number of examples."""
-        self._journal.append(
-            "dataset", name=name, digest=digest, source=source, counts=dict(counts)
-        )
+        self._record("dataset", name=name, digest=digest, source=source, counts=dict(counts))
 
     def artifact(self, path: Path, dest: str = "") -> None:
         """Record a file, or what a folder holds, under `dest`. It must stay until delivered."""
-        self._journal.append("artifact", path=self._portable(path), dest=dest)
+        self._record("artifact", path=self._portable(path), dest=dest)
 
     def register(
         self,
@@ -155,7 +159,7 @@ class Tracker:
         A run that has `passed` its targets becomes `champion` where there is none, or where its
         `metric`, `value`, is better than the champion's on the same data.
         """
-        self._journal.append(
+        self._record(
             "register",
             model_name=model_name,
             dest=dest,
@@ -169,8 +173,8 @@ class Tracker:
 
     def flush(self) -> None:
         """Write to disk what was recorded so far: no kill can take it away."""
-        self._journal.flush()
-        if self._shipper:
+        if self._journal:
+            self._journal.flush()
             self._shipper.wake()
 
     def finish(self, status: Status = "FINISHED", timeout: float = 60.0) -> Delivery:
@@ -179,16 +183,27 @@ class Tracker:
         What is still pending then stays on disk, and a later command sends it. A second call only
         answers again.
         """
+        if self._journal is None:
+            return Delivery(None, 0)
         if not self._finished.is_set():
             self._finished.set()
-            self._journal.append("finish", status=status)
+            self._record("finish", status=status)
             self._journal.close()
             try:
-                if self._shipper:
-                    self._shipper.end(timeout)
+                self._shipper.end(timeout)
             finally:
                 self._lock.release()
-        return Delivery(self.run_id, self._outbox.pending() if self._shipper else 0)
+        return Delivery(self.run_id, self._outbox.pending())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.finish("FINISHED" if kind is None else "FAILED")
+
+    def _record(self, event: str, **fields: Any) -> None:
+        if self._journal:
+            self._journal.append(event, **fields)
 
     def _keep_flushing(self) -> None:
         while not self._finished.wait(FLUSH_EVERY):
