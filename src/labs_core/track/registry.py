@@ -73,7 +73,7 @@ def find(name: str, uri: str | None = None) -> Registered:
     if wanted is None or ".." in name:
         raise LabsError(
             f"'{name}' is neither the name of a model nor a folder with a bundle.json",
-            remedy="Write LAB, LAB@champion, LAB@latest, LAB/VERSION, LAB/RUN or a bundle's folder.",
+            remedy="Write LAB, LAB@champion, LAB@latest, LAB/VERSION, LAB/RUN or a folder.",
         )
     lab = catalog.get_lab(wanted["lab"]).name
     versions = registered(lab, uri)

@@ -44,8 +44,8 @@ class Tracker:
         experiment: the MLflow experiment, named by the lab.
         name: the run's readable name.
         tags: tags of the run from its start.
-        enabled: False records nothing and touches nothing: for `tracking=off`, and for the processes
-            that help rank 0 of a distributed run.
+        enabled: False records nothing and touches nothing: for `tracking=off`, and for the
+            processes that help rank 0 of a distributed run.
 
     Raises:
         LabsError: another live process tracks into this folder, or it cannot be written.
