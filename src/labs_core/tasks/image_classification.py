@@ -142,7 +142,7 @@ def _picture(raw: Any, channels: int, max_pixels: int = MAX_PIXELS) -> Image.Ima
         raise InvalidInput(f"the picture is damaged or cut off ({error})") from error
     try:
         return _eight_bits(_upright(image), "L" if channels == 1 else "RGB")
-    except ValueError:  # Pillow has modes that it cannot convert, CIELAB for one
+    except ValueError:  # a mode that Pillow cannot convert, premultiplied grey for one
         raise InvalidInput(f"a picture of mode {image.mode} is not read here") from None
 
 
@@ -222,8 +222,8 @@ def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
     elif image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    if image.mode == "P":
-        image = image.convert("RGB")  # a palette's colours first: straight to L rounds differently
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")  # palettes, ink, CIELAB: Pillow knows no good way to L
     return image.convert(mode)
 
 
