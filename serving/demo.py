@@ -35,6 +35,7 @@ def render(
     tested = {k: v for k, v in bundle.metrics.items() if k.startswith("test/") and v is not None}
     about = {
         "model": model,
+        "data": bundle.lineage.get("data", {}).get("name"),
         "task": bundle.manifest.task,
         "metrics": [(name, f"{value:.3g}") for name, value in tested.items()][:MOST_METRICS],
         "max_batch": MAX_BATCH,

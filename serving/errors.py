@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -24,6 +25,8 @@ REASONS = {
     "finite_number": "must be a finite number, not NaN or infinity",
     "float_type": "must be a number",
     "string_type": "must be text",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
     "list_type": "must be a list",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
@@ -91,6 +94,7 @@ def path(location: Iterable[str | int]) -> str:
 def install(app: FastAPI) -> None:
     """Make every failure of `app` answer in the one form."""
     app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(RequestValidationError, _bad_option)
     app.add_exception_handler(LabsError, _unable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _broken)
@@ -103,6 +107,12 @@ def _answer(status: int, what: str, where: str, remedy: str) -> JSONResponse:
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)
     return _answer(error.status, error.what, error.where, error.remedy)
+
+
+async def _bad_option(request: Request, error: Exception) -> JSONResponse:
+    """An option in the address, such as ?overlay=perhaps."""
+    assert isinstance(error, RequestValidationError)
+    return await _refused(request, describe([{**e, "loc": e["loc"][1:]} for e in error.errors()]))
 
 
 async def _unable(request: Request, error: Exception) -> JSONResponse:

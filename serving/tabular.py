@@ -100,9 +100,10 @@ def form_field(feature: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": feature["name"],
         "title": readable(feature["name"]),
+        "range": (f"{low:g}", f"{high:g}"),
         "low": low,
         "high": high,
-        "start": round(feature["mean"], decimals),
+        "start": f"{round(feature['mean'], decimals):.10g}",
         "decimals": decimals,
     }
 

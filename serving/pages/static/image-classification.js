@@ -1,11 +1,12 @@
 // Classify a picture that is chosen, dropped, pasted or picked among the samples.
 
-import { ask, complain, drawBars, percent } from "./page.js";
+import { ask, complain, drawBars, headline } from "./page.js";
 
-const SHOWN = 8; // classes before "show all"
+const SHOWN = 10; // classes before "show all"
 const SMALL = 128; // pixels; below, a picture is drawn with its pixels visible
 
 const file = document.getElementById("file");
+const result = document.getElementById("result");
 const drop = document.getElementById("drop");
 const picture = document.getElementById("picture");
 const overlay = document.getElementById("overlay");
@@ -18,7 +19,7 @@ const { overlay: hasOverlay, maxBytes } = document.getElementById("answer").data
 let shown = null; // { original, heat, probabilities } of the picture on show
 let all = false;
 
-function classify(blob, sample = null) {
+async function classify(blob, sample = null) {
   for (const button of samples) button.setAttribute("aria-pressed", String(button === sample));
   if (blob.size > Number(maxBytes)) {
     return complain("The picture's file is too large", "Choose a smaller one.");
@@ -26,7 +27,12 @@ function classify(blob, sample = null) {
   const body = new FormData();
   body.append("files", blob, "picture");
   const query = hasOverlay === "true" ? "?overlay=true" : "";
-  return ask({ body }, (answer) => show(answer, blob), query);
+  await ask({ body }, (answer) => show(answer, blob), query);
+}
+
+/** On a phone the answer lies below the samples: go there, as a person has asked for it. */
+function comeIntoView() {
+  if (result.getBoundingClientRect().top > innerHeight / 2) result.scrollIntoView();
 }
 
 function show(answer, blob) {
@@ -36,7 +42,7 @@ function show(answer, blob) {
     heat: answer.overlay,
     probabilities: answer.probabilities,
   };
-  label.textContent = `${answer.label} · ${percent(answer.probabilities[answer.label])}`;
+  headline(label, answer);
   all = false;
   drawPicture();
   drawClasses();
@@ -57,19 +63,22 @@ function drawClasses() {
 async function trySample(button) {
   const response = await fetch(button.dataset.sample);
   if (!response.ok) return complain("The sample is not there", "Reload the page.");
-  return classify(await response.blob(), button);
+  await classify(await response.blob(), button);
 }
 
 /** The first file of a drop or a paste; says so where there is none. */
-function take(transfer) {
+async function take(transfer) {
   const [first] = transfer.files;
-  if (first) classify(first);
+  if (first) await classify(first);
   else complain("There is no picture in it", "Copy or drag the picture itself, not its page.");
+  comeIntoView();
 }
 
-file.addEventListener("change", () => {
-  if (file.files.length) classify(file.files[0]);
+file.addEventListener("change", async () => {
+  const [first] = file.files;
   file.value = ""; // so that the same file can be chosen again
+  if (first) await classify(first);
+  comeIntoView();
 });
 for (const name of ["dragenter", "dragover"]) {
   document.addEventListener(name, (event) => {
@@ -98,6 +107,11 @@ more.addEventListener("click", () => {
   all = !all;
   drawClasses();
 });
-for (const button of samples) button.addEventListener("click", () => trySample(button));
+for (const button of samples) {
+  button.addEventListener("click", async () => {
+    await trySample(button);
+    comeIntoView();
+  });
+}
 
 if (samples.length) trySample(samples[0]);

@@ -14,7 +14,10 @@ export async function ask(request, show, query = "") {
     const response = await fetch(`predict${query}`, { method: "POST", signal: mine.signal, ...request });
     const body = await response.json();
     if (mine !== latest) return;
-    if (!response.ok) return complain(body.error.what, body.error.remedy);
+    if (!response.ok) {
+      const { what, where, remedy } = body.error;
+      return complain(what.replace(`${where}: `, ""), remedy); // a page has one item: no need to say which
+    };
     show(body.answers[0]);
     error.hidden = true;
     answer.hidden = false;
@@ -29,7 +32,8 @@ export async function ask(request, show, query = "") {
 export function complain(what, remedy = "") {
   latest?.abort();
   latest = null;
-  error.textContent = `${what.replace(/\.$/, "")}. ${remedy}`;
+  const sentence = what[0].toUpperCase() + what.slice(1).replace(/\.$/, "");
+  error.textContent = `${sentence}. ${remedy}`;
   error.hidden = false;
   answer.hidden = true;
   result.setAttribute("aria-busy", "false");
@@ -52,8 +56,14 @@ export function drawBars(list, probabilities, limit = Infinity) {
   return sorted.length;
 }
 
+/** The class in large, its probability beside it. */
+export function headline(output, answer) {
+  const share = element("span", "", ` ${percent(answer.probabilities[answer.label])}`);
+  output.replaceChildren(answer.label, share);
+}
+
 /** 0.1234 -> 12.3 % */
-export function percent(share) {
+function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 

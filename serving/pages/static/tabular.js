@@ -1,6 +1,6 @@
 // Ask again whenever a number changes, a moment after the last change.
 
-import { ask, complain, drawBars, percent } from "./page.js";
+import { ask, complain, drawBars, headline } from "./page.js";
 
 const PAUSE = 60; // ms
 
@@ -40,7 +40,7 @@ function predict() {
 
 function show(answer) {
   if (answer.probabilities) {
-    label.textContent = `${answer.label} · ${percent(answer.probabilities[answer.label])}`;
+    headline(label, answer);
     drawBars(bars, answer.probabilities);
     bars.hidden = false;
     return;

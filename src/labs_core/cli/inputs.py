@@ -1,0 +1,99 @@
+"""What a person hands to `labs predict`: picture files, or rows as CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from labs_core.errors import LabsError
+
+STDIN = "-"
+HOW = {
+    "image-classification": "Name picture files, or - for one on standard input.",
+    "tabular": "Name a CSV or JSON file, write the row as JSON, or - for JSON on standard input.",
+}
+
+Input = tuple[str, Any]  # its name for answers and complaints, and the raw item
+
+
+def read(task: str, arguments: list[str]) -> list[Input]:
+    """The items that the arguments mean, each with its name.
+
+    Raises:
+        LabsError: a file is not there, or is not what the task takes.
+    """
+    if task not in HOW:
+        raise LabsError(f"The task '{task}' takes no input from the command line yet")
+    reader = _picture if task == "image-classification" else _rows
+    inputs = [item for argument in arguments for item in reader(argument)]
+    if not inputs:
+        raise LabsError("There is nothing to predict", "no input, or no row in it", HOW[task])
+    return inputs
+
+
+def _picture(argument: str) -> Iterator[Input]:
+    if argument == STDIN:
+        yield "standard input", sys.stdin.buffer.read()
+    else:
+        yield argument, _content(argument)
+
+
+def _rows(argument: str) -> Iterator[Input]:
+    if argument == STDIN:
+        yield from _json_rows(_text(sys.stdin.buffer.read(), "standard input"), "standard input")
+    elif argument.lstrip().startswith(("{", "[")):
+        yield from _json_rows(argument, "the input")
+    else:
+        text = _text(_content(argument), argument)
+        is_csv = Path(argument).suffix.lower() == ".csv"
+        yield from (_csv_rows if is_csv else _json_rows)(text, argument)
+
+
+def _json_rows(text: str, name: str) -> Iterator[Input]:
+    """One row {…} or [numbers], a list of rows, or {"items": [row, …]} as the service takes it."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise LabsError(f"{name} is not JSON", str(error), HOW["tabular"]) from None
+    if isinstance(value, dict) and isinstance(value.get("items"), list):
+        value = value["items"]
+    elif isinstance(value, dict) or not any(isinstance(row, dict | list) for row in value):
+        value = [value] if value else []
+    for number, row in enumerate(value, start=1):
+        yield f"{name}, row {number}", row
+
+
+def _csv_rows(text: str, name: str) -> Iterator[Input]:
+    """The rows of a table whose first line names the features."""
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    for row in table:
+        place = f"{name}, line {table.line_num}"
+        if None in row or None in row.values():
+            raise LabsError(place, "it has another number of columns than the first line")
+        yield place, {column: _number(cell, column, place) for column, cell in row.items()}
+
+
+def _number(cell: str, column: str, place: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise LabsError(f"{place}, column '{column}'", f"'{cell[:40]}' is not a number") from None
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise LabsError(f"Cannot read {path}", error.strerror or str(error)) from None
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")  # spreadsheets put a mark in front
+    except UnicodeDecodeError:
+        raise LabsError(f"{name} is not UTF-8 text", "", HOW["tabular"]) from None
