@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -94,3 +94,109 @@ def browser_path() -> str:
     path = find_browser()
     assert path, "mark the test `browser`, so that it is skipped where there is no Chromium"
     return path
+
+
+@pytest.fixture(scope="session")
+def colour_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image classifier that anyone can check: the share of a picture's light in each colour.
+
+    16 × 16 RGB. The class activation map of a colour is that channel, in 0 … 1.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    from labs_core.bundle.write import write
+
+    to_unit = helper.make_tensor("to_unit", TensorProto.FLOAT, [], [1 / 255])
+    last = helper.make_tensor("last", TensorProto.INT64, [1], [1])
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["levels", "to_unit"], ["cam"]),  # (N, 3, 16, 16)
+        helper.make_node("GlobalAveragePool", ["cam"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["light"]),  # (N, 3)
+        helper.make_node("ReduceL1", ["light", "last"], ["sum"]),
+        helper.make_node("Div", ["light", "sum"], ["probabilities"]),
+    ]
+    outputs = {"probabilities": ["N", 3], "cam": ["N", 3, 16, 16]}
+    folder = tmp_path_factory.mktemp("bundles") / "colours"
+    write(
+        folder,
+        name="colours",
+        task="image-classification",
+        graphs={"model": _onnx(nodes, {"pixels": ["N", 3, 16, 16]}, outputs, [to_unit, last])},
+        params={"labels": ["red", "green", "blue"], "size": [16, 16], "channels": 3},
+        lineage={"run_id": "0123456789abcdef", "data": {"name": "paints"}},
+        metrics={"test/acc": 0.9375},
+        golden_items=[
+            np.full((16, 16, 3), colour, np.uint8)
+            for colour in ([200, 50, 0], [0, 90, 10], [30, 60, 180], [90, 80, 70])
+        ],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def price_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A regression that anyone can check: 50 + 2 · size − 3 · (age of the house)."""
+    from onnx import TensorProto, helper
+
+    from labs_core.bundle.write import write
+
+    constants = [
+        helper.make_tensor("w", TensorProto.FLOAT, [2, 1], [2.0, -3.0]),
+        helper.make_tensor("b", TensorProto.FLOAT, [1], [50.0]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["features", "w", "b"], ["column"]),  # (N, 1)
+        helper.make_node("Squeeze", ["column", "last"], ["prediction"]),
+    ]
+    folder = tmp_path_factory.mktemp("bundles") / "price"
+    write(
+        folder,
+        name="price",
+        task="tabular",
+        graphs={"model": _onnx(nodes, {"features": ["N", 2]}, {"prediction": ["N"]}, constants)},
+        params={
+            "features": [
+                {"name": "size", "mean": 80.0, "min": 20.0, "max": 200.0},
+                {"name": "age of the house", "mean": 12.5, "min": 0.0, "max": 40.0},
+            ],
+            "target": {"name": "price"},
+            "labels": None,
+        },
+        lineage={"run_id": "fedcba9876543210", "data": {"name": "houses"}},
+        metrics={"test/r2": 0.5},
+        golden_items=[
+            {"size": 100.0, "age of the house": 10.0},
+            {"size": 45.5, "age of the house": 3.25},
+        ],
+    )
+    return folder
+
+
+def _onnx(
+    nodes: list[Any],
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, list[Any]],
+    constants: list[Any],
+) -> bytes:
+    """An ONNX file of these nodes; pictures come in as uint8, all else is float32."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    kinds = {"pixels": TensorProto.UINT8}
+    values = [
+        [
+            helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), shape)
+            for name, shape in group.items()
+        ]
+        for group in (inputs, outputs)
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", *values, constants),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
