@@ -68,7 +68,9 @@ class Lab:
     summary: str
     data: tuple[str, ...]  # the data sets that it is made for, the starter's first
     targets: tuple[Target, ...]
-    minutes: dict[str, float] = field(default_factory=dict)  # profile -> expected wall time on 2 cores
+    minutes: dict[str, float] = field(
+        default_factory=dict
+    )  # profile -> expected wall time on 2 cores
 
     def targets_on(self, data_set: str) -> tuple[Target, ...]:
         """The targets that count for a run on this data set."""
@@ -77,11 +79,18 @@ class Lab:
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file of a data set at its official place."""
+    """One file of a data set at its official place, and how its content is checked.
+
+    Either `sha256` of the whole file, or, for an archive that is made on request or repacked,
+    `members_sha256`: the hash over its members whose names match the pattern `members`, which are
+    all that the data set reads (see `labs_core.data.archive`).
+    """
 
     url: str
-    sha256: str
-    bytes: int
+    bytes: int  # about: a repacked archive may have another length
+    sha256: str = ""
+    members: str = ""
+    members_sha256: str = ""
 
 
 @dataclass(frozen=True)
