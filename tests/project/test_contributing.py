@@ -15,9 +15,7 @@ import pytest
 from labs_core.paths import data_dir
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "data", "runs", "workspace", "reports"
-)
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 def recipe() -> str:

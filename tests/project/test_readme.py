@@ -81,6 +81,14 @@ def test_the_table_lists_every_lab() -> None:
     assert rows == [(lab.name, lab.folder) for lab in catalog.labs().values()]
 
 
+def test_the_index_lists_every_decision() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^\| \[\d+\]\(([\w.-]+)\)", (folder / "README.md").read_text("utf-8"), re.M
+    )
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
 @pytest.mark.parametrize("target", sorted(set(links())))
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
