@@ -25,7 +25,8 @@ class Graph:
     """Called with the inputs in order; returns one tensor an output, batch first. It is exported
     as in evaluation mode; the module itself is left as it is."""
     inputs: dict[str, Tensor]
-    """An example of each input, batch first. The exported graph takes any batch size."""
+    """An example of each input, batch first, in the order of the call. The exported graph takes
+    any batch size."""
     outputs: tuple[str, ...]
     """Names of what the module returns."""
 
@@ -67,7 +68,7 @@ def to_onnx(graph: Graph) -> bytes:
         raise LabsError(
             f"{type(graph.module).__name__} cannot be exported to ONNX",
             cause[0][:300] if cause else type(error).__name__,
-            "Look at its forward: shapes that depend on values, or a fixed batch size?",
+            "Look in its forward for a branch or a shape that depends on a tensor's values.",
         ) from error
     assert program is not None
     model = program.model_proto
@@ -75,12 +76,25 @@ def to_onnx(graph: Graph) -> bytes:
     for function in model.functions:
         _clear(function, *function.value_info, *function.node)
     onnx.checker.check_model(model, full_check=True)
+    _require_free_batch(model.graph, type(graph.module).__name__)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _several(example: Tensor) -> Tensor:
     """At least two in the batch: of a batch of one the exporter believes that it is always one."""
     return example if len(example) > 1 else torch.cat([example, example])
+
+
+def _require_free_batch(graph: onnx.GraphProto, name: str) -> None:
+    """A network that fixes its batch size is exported without a word, for that size alone."""
+    for value in (*graph.input, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims and dims[0].HasField("dim_value"):
+            raise LabsError(
+                f"{name} cannot be exported to ONNX",
+                f"its '{value.name}' has a fixed batch size of {dims[0].dim_value}",
+                "Look for a number in its forward that should be the batch size.",
+            )
 
 
 def _forget_source(graph: onnx.GraphProto) -> None:

@@ -91,10 +91,10 @@ def _golden(bundle: Bundle, contents: dict[str, bytes]) -> Golden:
     }
     try:
         items = bundle.task.load_inputs(inputs, bundle.params)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         what = f"The golden batch of {bundle.path} cannot be read"
         raise LabsError(what, str(error), AGAIN) from None
-    if not items or not isinstance(answers, list):
+    if not (isinstance(items, list) and items and isinstance(answers, list)):
         raise LabsError(f"The golden batch of {bundle.path} is empty", "", AGAIN)
     return Golden(items, answers)
 

@@ -76,17 +76,17 @@ def write_mlflow_files(bundle: Bundle) -> None:
 
 def _signature(bundle: Bundle) -> ModelSignature:
     if bundle.task.field is None:
-        names = [feature["name"] for feature in bundle.params["features"]]
-        inputs = [ColSpec(DataType.double, name) for name in names]
+        features = bundle.params["features"]
+        inputs = Schema([ColSpec(DataType.double, feature["name"]) for feature in features])
     else:
         # MLflow's server decodes the base64 text of a binary column before it calls the model.
-        inputs = [ColSpec(DataType.binary, bundle.task.field)]
+        inputs = Schema([ColSpec(DataType.binary, bundle.task.field)])
     if bundle.params.get("labels") is None:
-        outputs = [ColSpec(DataType.double, "prediction")]
+        outputs = Schema([ColSpec(DataType.double, "prediction")])
     else:
-        label = ColSpec(DataType.string, "label")
-        outputs = [label, ColSpec(Map(DataType.double), "probabilities")]
-    return ModelSignature(Schema(inputs), Schema(outputs))
+        probabilities = ColSpec(Map(DataType.double), "probabilities")
+        outputs = Schema([ColSpec(DataType.string, "label"), probabilities])
+    return ModelSignature(inputs, outputs)
 
 
 def _split(bundle: Bundle) -> dict[str, Any]:

@@ -2,7 +2,6 @@ import base64
 import contextlib
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -252,10 +251,8 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded():
         checked = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
         body = b"IDAT" + zlib.compress(b"\0" * 64)
         data = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        start = time.perf_counter()
         with pytest.raises(InvalidInput, match="pixels") as caught:
             to_pixels(b"\x89PNG\r\n\x1a\n" + checked + data, (H, W), 3)
-        assert time.perf_counter() - start < 1
         assert "smaller" in caught.value.remedy
 
 
