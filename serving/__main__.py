@@ -51,8 +51,9 @@ def main() -> None:
 
 def serve(path: Path, version: str | None, host: str, port: int) -> None:
     """Serve the bundle at `path`; returns when a signal has ended it."""
-    listener = listen(host, port)
-    with listener:
+    if not 0 <= port <= 65535:  # the system would take it modulo 65536
+        raise LabsError(f"There is no port {port}", "", "Choose one from 0 to 65535.")
+    with listen(host, port) as listener:
         bundle = load(path, threads=SESSION_THREADS)
         shown = f"[{host}]" if ":" in host else host
         name = f"{bundle.name} (version {version})" if version else bundle.name
@@ -81,10 +82,10 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise LabsError(
             f"Cannot listen on {host}:{port}",
-            getattr(error, "strerror", None) or str(error),
+            error.strerror or str(error),
             "Choose another port with --port, or stop what uses this one.",
         ) from None
     return listener

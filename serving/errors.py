@@ -66,7 +66,7 @@ def describe(errors: Iterable[Any], known: Iterable[str] = ()) -> RefusedError:
     elif kind == "too_short":
         reason, remedy = "is empty", EXAMPLES
     else:
-        reason, remedy = REASONS.get(kind, first["msg"]), EXAMPLES
+        reason, remedy = REASONS.get(kind) or first["msg"], EXAMPLES
     if kind == "extra_forbidden":
         remedy = did_you_mean(path(first["loc"][-1:]), known)
     more = f" (and {len(others)} more)" if others else ""

@@ -76,8 +76,6 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
         predict = functools.partial(explain, bundle) if overlay else bundle.predict
         return await respond(predict, items, places, model)
 
-    publish(app, Picture, Pictures)
-
     @app.get("/samples/{number}.png", include_in_schema=False)
     async def sample(number: int) -> Response:
         if not 0 <= number < len(samples):
@@ -97,6 +95,8 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
             max_bytes=MAX_BODY_BYTES,
             max_mb=MAX_BODY_BYTES // 1024**2,
         )
+
+    publish(app, Picture, Pictures)
 
 
 def sample_pictures(bundle: Bundle) -> list[bytes]:

@@ -52,8 +52,6 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
         values = [item.model_dump(by_alias=True) for item in items]
         return await respond(bundle.predict, values, places, model)
 
-    publish(app, row, rows)
-
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         return render(
@@ -66,6 +64,8 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
             samples=samples,
             example=json.dumps(samples[0]),
         )
+
+    publish(app, row, rows)
 
 
 def row_model(features: list[dict[str, Any]]) -> type[BaseModel]:

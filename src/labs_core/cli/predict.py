@@ -23,7 +23,7 @@ def predict(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]…",
+            metavar="INPUT",
             help="Picture files; a CSV or JSON file of rows; a row as JSON; or - to read one.",
         ),
     ] = None,

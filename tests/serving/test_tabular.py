@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from labs_core.bundle.load import load
+
+HOUSE = {"size": 100, "age of the house": 10}
+SECRET = "a very private value"
+
+
+def rows(count: int) -> list[dict[str, float]]:
+    random = np.random.default_rng(0)
+    return [
+        {"size": float(s), "age of the house": float(a)}
+        for s, a in random.normal(50, 30, (count, 2))
+    ]
+
+
+def test_a_single_row_gets_one_answer(price: httpx.Client) -> None:
+    answer = price.post("/predict", json=HOUSE)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "answers": [{"prediction": 50 + 2 * 100 - 3 * 10}],
+        "model": {"name": "price", "version": None, "run_id": "fedcba9876543210"},
+    }
+
+
+def test_a_batch_gets_the_bundles_own_answers_in_order(
+    price: httpx.Client, price_bundle: Path
+) -> None:
+    items = rows(256)
+    answers = price.post("/predict", json={"items": items}).json()["answers"]
+    assert answers == load(price_bundle).predict(items), "every digit the same"
+    formula = [50 + 2 * row["size"] - 3 * row["age of the house"] for row in items]
+    assert [a["prediction"] for a in answers] == pytest.approx(formula, rel=1e-5, abs=1e-4)
+
+
+def test_the_content_type_may_have_parameters(price: httpx.Client) -> None:
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert price.post("/predict", content=json.dumps(HOUSE), headers=headers).status_code == 200
+
+
+BAD_BODIES: list[tuple[Any, str, str]] = [
+    # body, where, what
+    ({"size": 1}, "age of the house", "is missing"),
+    ({"items": [HOUSE, {"size": 1}]}, "items[1].age of the house", "is missing"),
+    ({**HOUSE, "sise": 3}, "sise", "is not known"),
+    ({"items": [HOUSE], "more": SECRET}, "more", "is not known"),
+    ({"size": SECRET, "age of the house": 1}, "size", "must be a number"),
+    ({"size": "1", "age of the house": 1}, "size", "must be a number"),
+    ({"size": True, "age of the house": 1}, "size", "must be a number"),
+    ({"size": None, "age of the house": 1}, "size", "must be a number"),
+    ({"size": [1], "age of the house": 1}, "size", "must be a number"),
+    ({"size": float("nan"), "age of the house": 1}, "size", "finite"),
+    ({"size": float("-inf"), "age of the house": 1}, "size", "finite"),
+    ({"items": [HOUSE, {"size": 1e39, "age of the house": 1}]}, "items[1].size", "32 bits"),
+    ({"size": 3e38, "age of the house": 1}, "items", "not finite"),  # twice that overflows
+    ({"items": []}, "items", "is empty"),
+    ({"items": [HOUSE] * 257}, "items", "257"),
+    ({"items": HOUSE}, "items", "must be a list"),
+    ({"items": [SECRET]}, "items[0]", "must be an object"),
+    ([HOUSE], "body", "must be an object"),
+    (SECRET, "body", "must be an object"),
+    ({}, "size", "is missing"),
+]
+
+
+@pytest.mark.parametrize(("body", "where", "what"), BAD_BODIES)
+def test_a_bad_body_is_refused_with_field_and_reason(
+    price: httpx.Client, body: Any, where: str, what: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = price.post("/predict", content=json.dumps(body), headers=headers)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert set(error) == {"what", "where", "remedy"}
+    assert error["where"] == where
+    assert what in error["what"]
+    assert error["remedy"]
+    assert SECRET not in answer.text, "an error must not repeat what was sent"
+
+
+def test_a_misspelt_feature_gets_the_nearest_one(price: httpx.Client) -> None:
+    error = price.post("/predict", json={**HOUSE, "sise": 3}).json()["error"]
+    assert "Did you mean 'size'?" in error["remedy"]
+
+
+def test_a_very_long_field_name_is_not_repeated_in_full(price: httpx.Client) -> None:
+    answer = price.post("/predict", json={**HOUSE, "x" * 10_000 + "\n": 3})
+    assert answer.status_code == 422
+    assert len(answer.text) < 400
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"size": 1,}', b"size=1", b"\xff\xfe", b"[" * 100_000]
+)
+def test_invalid_json_is_refused(price: httpx.Client, body: bytes) -> None:
+    answer = price.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["where"] == "body"
+    assert "JSON" in answer.json()["error"]["what"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "text/csv"}, {"Content-Type": "multipart/form-data"}]
+)
+def test_another_content_type_is_refused(price: httpx.Client, headers: dict[str, str]) -> None:
+    answer = price.post("/predict", content=json.dumps(HOUSE), headers=headers)
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]["remedy"]
+
+
+def test_an_oversized_body_is_refused(price: httpx.Client) -> None:
+    body = b'{"items": [' + b" " * (16 * 1024 * 1024) + b"]}"
+    answer = price.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["what"] == "body is larger than 16 MB"
+    assert price.post("/predict", json=HOUSE).status_code == 200, "the service goes on"
+
+
+def test_a_body_of_unknown_length_is_limited_too(price: httpx.Client) -> None:
+    chunks = (b" " * 2**20 for _ in range(20))  # sent in chunks, without Content-Length
+    answer = price.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
