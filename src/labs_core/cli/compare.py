@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -73,13 +74,14 @@ def _write(page: Path, comparison: Comparison, everything: bool) -> None:
 
 def _print(comparison: Comparison, everything: bool) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from labs_core.track.page import moment, shown
 
     console = Console(highlight=False)
     for number, run in enumerate(comparison.runs, 1):
-        console.print(f"[bold]{number}[/]  {run.name}  [dim]{moment(run.started)}[/]")
+        console.print(f"[bold]{number}[/]  {escape(run.name)}  [dim]{moment(run.started)}[/]")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for number in range(1, len(comparison.runs) + 1):
@@ -92,16 +94,16 @@ def _print(comparison: Comparison, everything: bool) -> None:
             table.add_row()
             table.add_row(f"[bold cyan]{name}[/]")
         for row in wanted:
-            cells = [shown(row, i) for i in range(len(row.values))]
+            cells = [escape(shown(row, i)) for i in range(len(row.values))]
             marked = [f"[green]{c} ★[/]" if i in row.best else c for i, c in enumerate(cells)]
-            table.add_row(row.name, *marked)
+            table.add_row(escape(row.name), *marked)
     console.print(table)
     if hidden:
         console.print(f"\n[dim]{hidden} rows are the same in all runs: --all shows them.[/]")
 
 
-def _plain(comparison: Comparison) -> dict[str, Any]:
-    return {
+def _plain(comparison: Comparison) -> Any:
+    entries = {
         "lab": comparison.lab.name,
         "runs": [asdict(run) for run in comparison.runs],
         "differences": {
@@ -114,3 +116,13 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
             if row.best
         },
     }
+    return _without_nan(entries)
+
+
+def _without_nan(value: Any) -> Any:
+    """What is not finite becomes null: JSON has no word for it."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -221,7 +221,7 @@ def _log_dataset(client: MlflowClient, run_id: str, event: Event) -> None:
     is_url = event["source"].startswith(("http://", "https://"))
     dataset = Dataset(
         name=event["name"],
-        digest=event["digest"][:36],  # MLflow's limit; the tags and the bundle have the whole hash
+        digest=event["digest"][:16],  # MLflow takes 36 at most; the bundle has the whole hash
         source_type="http" if is_url else "local",
         source=json.dumps({"url" if is_url else "uri": event["source"]}),
         profile=json.dumps({"num_rows": sum(event["counts"].values()), **event["counts"]}),

@@ -24,6 +24,7 @@ def render(comparison: Comparison, everything: bool = False) -> str:
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         comparison=comparison,
         sections=sections,
+        same=[name for name, rows in sections.items() if not rows],
         hidden=sum(map(len, comparison.sections.values())) - sum(map(len, sections.values())),
         started=[moment(run.started) for run in comparison.runs],
         charts={name: _chart(comparison, name) for name in comparison.curves()},
