@@ -10,7 +10,7 @@ from labs.week05_cnn.networks.efficientnet import efficientnet_b0
 from labs.week05_cnn.networks.interface import Network, Stage
 from labs.week05_cnn.networks.lenet import lenet
 from labs.week05_cnn.networks.mobilenet import mobilenet_v2
-from labs.week05_cnn.networks.resnet import resnet18, resnet34, resnet50
+from labs.week05_cnn.networks.resnet import resnet10, resnet18, resnet34, resnet50
 from labs.week05_cnn.networks.vgg import vgg11, vgg16
 from labs.week05_cnn.networks.vit import vit, vit_b_16
 
@@ -22,6 +22,7 @@ __all__ = [
     "efficientnet_b0",
     "lenet",
     "mobilenet_v2",
+    "resnet10",
     "resnet18",
     "resnet34",
     "resnet50",

@@ -78,6 +78,7 @@ class Bottleneck(nn.Module):
 
 # Table 1: the kind of block, and how many of them in each of the four layers.
 DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
+    "resnet10": (BasicBlock, (1, 1, 1, 1)),  # not in the paper: for laptops and small images
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet34": (BasicBlock, (3, 4, 6, 3)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
@@ -88,7 +89,7 @@ class ResNet(nn.Module):
     """He et al. 2016, "Deep residual learning for image recognition".
 
     Args:
-        name: `resnet18`, `resnet34` or `resnet50`.
+        name: `resnet10`, `resnet18`, `resnet34` or `resnet50`.
         num_classes: K, the number of logits.
         channels: of the images, C.
         image_size: in pixels, at least 16 (8 with the small stem).
@@ -163,6 +164,17 @@ class ResNet(nn.Module):
             [self.layer4],
             [self.fc],
         ]
+
+
+def resnet10(
+    num_classes: int,
+    channels: int = 3,
+    image_size: ImageSize = 224,
+    stem: Stem = "auto",
+    width: int = 64,
+) -> ResNet:
+    """ResNet-18 with one block per layer instead of two; nobody publishes weights for it."""
+    return ResNet("resnet10", num_classes, channels, image_size, stem, width)
 
 
 def resnet18(

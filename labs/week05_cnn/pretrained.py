@@ -1,0 +1,235 @@
+"""Weights that others have trained: from torchvision's official place, or from a file of yours."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+import torch
+from torch import Tensor
+
+from labs.week05_cnn.networks import Network
+from labs_core.data.digest import file_hash
+from labs_core.data.download import ResumableDownload
+from labs_core.data.fetch import in_mirror
+from labs_core.data.space import enough_space
+from labs_core.errors import LabsError
+from labs_core.paths import data_dir
+
+FROM_FILE = "Give weights that you have: pretrain=file pretrain.weights=FILE."
+
+
+class Published(NamedTuple):
+    """A file of ImageNet weights. Its sha256 begins with the eight digits in its name."""
+
+    file: str
+    megabytes: float
+
+    @property
+    def url(self) -> str:
+        """Where PyTorch publishes it."""
+        return f"https://download.pytorch.org/models/{self.file}"
+
+
+# By the name of the network. Where there are several versions this is the first one: later recipes
+# (label smoothing, mixup, long training) are better at ImageNet, but their features transfer less
+# well (Kornblith et al. 2021, "Why do better loss functions lead to less transferable features?").
+IMAGENET = {
+    "alexnet": Published("alexnet-owt-7be5be79.pth", 233.1),
+    "vgg11": Published("vgg11-8a719046.pth", 506.8),
+    "vgg16": Published("vgg16-397923af.pth", 527.8),
+    "resnet18": Published("resnet18-f37072fd.pth", 44.7),
+    "resnet34": Published("resnet34-b627a593.pth", 83.3),
+    "resnet50": Published("resnet50-0676ba61.pth", 97.8),
+    "mobilenet_v2": Published("mobilenet_v2-b0353104.pth", 13.6),
+    "efficientnet_b0": Published("efficientnet_b0_rwightman-7f5810bc.pth", 20.5),
+    "vit_b_16": Published("vit_b_16-c867db91.pth", 330.3),
+}
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
+
+
+def load_pretrained(network: Network, weights: str | Path) -> None:
+    """Set the network's weights and buffers; a head for other classes stays as it is.
+
+    Args:
+        network: any of this lab's, freshly made.
+        weights: `imagenet`, or the path of a state dict that `torch.save` has written.
+
+    Raises:
+        LabsError: no such weights, a damaged or dangerous file, or weights of another network.
+    """
+    if weights != "imagenet":
+        path = Path(weights)
+    elif network.name in IMAGENET:
+        path = fetch_weights(IMAGENET[network.name])
+    else:
+        raise LabsError(
+            f"There are no published ImageNet weights for {network.name}",
+            remedy=f"There are some for {', '.join(IMAGENET)}. {FROM_FILE}",
+        )
+    set_weights(network, read_weights(path), path.name)
+
+
+def fetch_weights(published: Published) -> Path:
+    """The file in the mirror folder or in data/weights, downloaded there if need be.
+
+    LABS_DATA_MIRROR, a folder or a URL, stands for `https://` and comes first. A download whose
+    hash is wrong is thrown away; `read_weights` checks it once more before use.
+
+    Raises:
+        LabsError: not to be reached, another content than its name promises, no space.
+    """
+    target = data_dir() / "weights" / published.file
+    if target.is_file():
+        return target
+    mirrored = in_mirror(published.url)
+    if isinstance(mirrored, Path) and mirrored.is_file():
+        return mirrored
+    places = [mirrored, published.url] if isinstance(mirrored, str) else [published.url]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for place in places:
+        with enough_space(published.file, published.megabytes, target.parent):
+            reason = _download(place, target)
+        if not reason:
+            return target
+        reasons.append(f"{place} {reason}")
+    raise LabsError(
+        f"The weights {published.file} cannot be fetched",
+        " and ".join(reasons),
+        f"Set LABS_DATA_MIRROR to a folder or URL that holds the official files. Or: {FROM_FILE}",
+    )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict by their names. Nothing in the file is run.
+
+    Raises:
+        LabsError: no such file; damaged (its checksum is wrong, or an end is missing); holds
+            other things than tensors, which a pickle could use to run a program.
+    """
+    if not path.is_file():
+        raise LabsError(f"There is no file of weights '{path}'", remedy="Give its whole path.")
+    if promised := HASH_IN_NAME.search(path.name):
+        if not file_hash(path, "sha256").startswith(promised[1]):
+            raise _damaged(path, "its sha256 does not begin with the digits in its name")
+    elif zipfile.is_zipfile(path) and (broken := _broken_member(path)):
+        raise _damaged(path, f"the checksum of {broken} is wrong")  # torch does not look at it
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a dozen kinds, by where in the file the damage is
+        if not_a_tensor := re.search(r"GLOBAL (\S+)", str(error)):
+            raise LabsError(
+                f"The weights '{path}' are refused",
+                f"the file asks for {not_a_tensor[1]}, and could run a program with it",
+                "Save tensors only: torch.save(network.state_dict(), FILE).",
+            ) from error
+        raise _damaged(
+            path, str(error).splitlines()[0] if str(error) else "it ends early"
+        ) from error
+    if not isinstance(weights, Mapping) or not weights:
+        raise _not_a_state_dict(path, f"it is a {type(weights).__name__}")
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise _not_a_state_dict(path, f"'{name}' is a {type(value).__name__}, not a tensor")
+    return dict(weights)
+
+
+def set_weights(network: Network, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copy all of `weights` into the network, or nothing.
+
+    A head for another number of classes is of no use and is left out: the network keeps its own,
+    new one.
+
+    Raises:
+        LabsError: a name is missing, unknown, or its tensor has another shape.
+    """
+    own = network.state_dict()
+    given = dict(weights)
+    head, bias = f"{network.head}.weight", f"{network.head}.bias"
+    if head in given and bias in given and _differ_in_classes(given[head], own[head]):
+        given |= {head: own[head], bias: own[bias]}
+    # Files from before PyTorch 0.4.1 lack this counter, which batch norm does not use here.
+    given = {name: own[name] for name in own if name.endswith("num_batches_tracked")} | given
+
+    problems = [
+        _first("missing", [name for name in own if name not in given]),
+        _first("unknown", [name for name in given if name not in own]),
+        _first(
+            "of another shape",
+            [
+                f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+                for name in own
+                if name in given and given[name].shape != own[name].shape
+            ],
+        ),
+    ]
+    if any(problems):
+        raise LabsError(
+            f"The weights {source} are not for this {network.name}",
+            "; ".join(filter(None, problems)),
+            "Take the model that they were made with, and its settings (stem, width, image size, "
+            "channels).",
+        )
+    network.load_state_dict(given)
+
+
+def _download(place: str, target: Path) -> str:
+    """Empty where `target` is there now, else why the server did not give it."""
+    unchecked = target.with_name(target.name + ".unchecked")
+    try:
+        ResumableDownload(target)(place, unchecked, None)
+    except requests.HTTPError as error:
+        return f"answers {error.response.status_code} {error.response.reason}"
+    except requests.RequestException as error:
+        return f"cannot be reached ({type(error).__name__})"
+    promised = HASH_IN_NAME.search(target.name)
+    if promised and not file_hash(unchecked, "sha256").startswith(promised[1]):
+        unchecked.unlink()
+        raise LabsError(
+            f"{place} is not the file that its name promises",
+            f"its sha256 does not begin with {promised[1]}",
+            f"Nothing of it was used. Run again, or take it from elsewhere. {FROM_FILE}",
+        )
+    unchecked.replace(target)
+    return ""
+
+
+def _broken_member(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError):
+        return "its contents"
+
+
+def _differ_in_classes(theirs: Tensor, ours: Tensor) -> bool:
+    """(K', D) and (K, D) with K' ≠ K."""
+    return theirs.shape[1:] == ours.shape[1:] and theirs.shape[0] != ours.shape[0]
+
+
+def _first(what: str, names: Iterable[str], most: int = 3) -> str:
+    """`missing: a, b, c and 5 more`, or nothing."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{what}: {', '.join(names[:most])}{more}" if names else ""
+
+
+def _damaged(path: Path, why: str) -> LabsError:
+    return LabsError(
+        f"The weights '{path}' cannot be read, the file is damaged",
+        why,
+        "Delete it and fetch it again.",
+    )
+
+
+def _not_a_state_dict(path: Path, why: str) -> LabsError:
+    return LabsError(
+        f"'{path}' holds no state dict",
+        why,
+        "Save one: torch.save(network.state_dict(), FILE).",
+    )
