@@ -91,7 +91,8 @@ class StochasticDescent:
 
     The estimate is noisy, and with a constant step the point never settles: it wanders about the
     optimum. What is reported is therefore an average over its path, in which later points weigh
-    more (Shamir & Zhang 2013). The average does settle, its error falling with 1/√updates.
+    more (Shamir & Zhang 2013). The average does settle, its error falling with 1/√updates; where
+    the lasso holds a weight at 0, it settles a little beside it.
 
     Args:
         batch_size: rows per update.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
@@ -92,12 +93,10 @@ def residuals(problem: LeastSquares, theta: Array, spec: TableSpec) -> Figure:
     at = np.linspace(*right.get_xlim(), 200)
     bell = np.exp(-((at - residual.mean()) ** 2) / (2 * spread**2)) / (spread * np.sqrt(2 * np.pi))
     right.plot(at, bell, color=INK, lw=1.5)
-    right.annotate(
-        "Normal with the same\nmean and spread", (0.97, 0.95), xycoords="axes fraction",
-        ha="right", va="top", color=INK, fontsize=9,
-    )  # fmt: skip
     _round_ticks(left.xaxis, left.yaxis, right.xaxis)
-    right.set(xlabel="residual, true − predicted", yticks=[], title="Their distribution")
+    right.set(
+        xlabel="residual, true − predicted", yticks=[], title="Their distribution, beside a Normal"
+    )
     right.spines["left"].set_visible(False)
     return fig
 
@@ -110,7 +109,7 @@ def conditioning(problem: LeastSquares, spec: TableSpec) -> Figure:
     """
     alike = np.abs(np.corrcoef(problem.X[:, 1:], rowvar=False))
     alike[np.tril_indices_from(alike)] = -1
-    i, j = np.unravel_index(np.nanargmax(alike), alike.shape)
+    i, j = divmod(int(np.nanargmax(alike)), len(alike))
     pair = LeastSquares(problem.X[:, [0, i + 1, j + 1]], problem.y, problem.ridge, problem.lasso)
     flattest, steepest = pair.curvature()
 
@@ -185,7 +184,7 @@ def _path(problem: LeastSquares, method: Method) -> Array:
 
 def _figure(
     panels: int, size: tuple[float, float], sharey: bool = False
-) -> tuple[Figure, Sequence]:
+) -> tuple[Figure, Sequence[Axes]]:
     fig = Figure(figsize=size, layout="constrained")
     row = fig.subplots(1, panels, sharey=sharey, squeeze=False)[0]
     for axes in row:

@@ -56,7 +56,7 @@ class LinearRegression(pl.LightningModule):
         for name, array in memory.items():
             self.register_buffer(name, torch.from_numpy(array))
         self._remembered = tuple(memory)
-        self.register_buffer("optimum", torch.zeros_like(self.theta))  # scikit-learn's θ
+        self.register_buffer("optimum", torch.from_numpy(np.zeros_like(theta)))  # scikit-learn's θ
 
     @property
     def coefficients(self) -> Array:
@@ -198,7 +198,7 @@ class Line(nn.Module):
     def __init__(self, mean: Array, std: Array, theta: Array) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(np.where(std > 0, std, 1.0)))
+        self.register_buffer("std", torch.tensor(std))
         self.register_buffer("theta", torch.tensor(theta))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -85,16 +85,19 @@ class LeastSquares:
                 "|w| has no slope at 0",
                 "Choose a descent: method=batch_gd or method=momentum.",
             )
-        return np.linalg.lstsq(self.hessian(), self.X.T @ self.y / len(self.y), rcond=1e-14)[0]
+        theta: Array = np.linalg.lstsq(
+            self.hessian(), self.X.T @ self.y / len(self.y), rcond=1e-14
+        )[0]
+        return theta
 
 
 def standardise(features: Array, mean: Array, std: Array) -> Array:
     """z = (x − mean) / std with a column of ones before it. (n, F) -> (n, 1 + F)
 
     `mean` and `std` (F,) are those of the training rows, whatever rows these are: what we know of
-    the test rows must not reach the model. A feature that never changes stays 0.
+    the test rows must not reach the model.
     """
-    z = (features - mean) / np.where(std > 0, std, 1.0)
+    z = (features - mean) / std
     return np.column_stack([np.ones(len(z)), z])
 
 
@@ -103,7 +106,7 @@ def in_original_units(theta: Array, mean: Array, std: Array) -> Array:
 
     b + Σ w (x − mean)/std  =  (b − Σ w·mean/std)  +  Σ (w/std) x
     """
-    w = theta[1:] / np.where(std > 0, std, 1.0)
+    w = theta[1:] / std
     return np.concatenate([[theta[0] - w @ mean], w])
 
 
