@@ -13,7 +13,7 @@ from labs_core.data.progress import ByteBar
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 FAULTS = 4  # that many in a row without a single new byte and we give up
 PAUSE = 0.5  # seconds after the first fault; doubled each time
-PIECE = 1 << 18  # bytes
+PIECE = 1 << 16  # bytes
 
 
 class ResumableDownload:

@@ -63,7 +63,7 @@ def _folder(root: Path) -> Path | None:
     try:
         with Repo(str(root)) as repo:
             return Path(repo.cache.local.path)
-    except DvcException:  # no .dvc, or a checkout without git
+    except (DvcException, OSError):  # no .dvc, a checkout without git, folders of another user
         return None
 
 

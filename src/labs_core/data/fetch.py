@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def _download(file: OfficialFile, url: str, target: Path, data_set: str) -> str:
 
     from labs_core.data.download import ResumableDownload
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)
+    pooch.get_logger().setLevel("WARNING")
     download = ResumableDownload(target)
     known_hash = f"sha256:{file.sha256}" if file.sha256 else None
     try:

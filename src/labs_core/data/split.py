@@ -32,8 +32,9 @@ def stratified(labels: np.ndarray, percent: Mapping[str, int], seed: int) -> dic
     order = shuffled(len(labels), seed)
     for label in np.unique(labels):
         members = order[labels[order] == label]
+        count = len(members)
         for split, share in percent.items():
-            size = max(1, (len(members) * share + 50) // 100)
+            size = max(1, (count * share + 50) // 100)
             parts[split].append(members[:size])
             members = members[size:]
         parts["train"].append(members)
