@@ -13,14 +13,14 @@ import json
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
-
-import mlflow.pyfunc
-from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import ColSpec, DataType, Map, Schema
+from typing import TYPE_CHECKING, Any
 
 import labs_core
 from labs_core.bundle.bundle import Bundle
+from labs_core.track.mlflow_setup import prepare_environment
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 NEEDED = ("mlflow", "numpy", "onnxruntime", "pillow")
 CODE = "code"
@@ -41,6 +41,10 @@ MODULES = (
 
 def write_mlflow_files(bundle: Bundle) -> None:
     """Make the bundle's folder an MLflow model; `mlflow models serve -m FOLDER` then serves it."""
+    prepare_environment()
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
     folder = bundle.path
     _copy_code(folder / CODE)
     pins = [f"{package}=={importlib.metadata.version(package)}" for package in NEEDED]
@@ -75,6 +79,9 @@ def write_mlflow_files(bundle: Bundle) -> None:
 
 
 def _signature(bundle: Bundle) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, DataType, Map, Schema
+
     if bundle.task.field is None:
         features = bundle.params["features"]
         inputs = Schema([ColSpec(DataType.double, feature["name"]) for feature in features])

@@ -9,13 +9,23 @@ import time
 import urllib.error
 import urllib.request
 
-import mlflow
 import pandas as pd
 import pytest
-from mlflow.models import Model
 
 from labs_core.bundle.load import load
 from labs_core.bundle.mlflow_files import write_mlflow_files
+from labs_core.track.mlflow_setup import ENVIRONMENT, prepare_environment
+
+prepare_environment()
+
+import mlflow  # noqa: E402
+from mlflow.models import Model  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def search_path(monkeypatch):
+    """MLflow puts a model's code folder on the search path; it must not stay there."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
@@ -113,6 +123,8 @@ def free_port():
 def server(folder, tmp_path):
     """The address of `mlflow models serve` over the bundle."""
     port = free_port()
+    # MLflow starts its server by the interpreter's name, which it looks for on the path.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with (tmp_path / "server.log").open("wb") as log:
@@ -122,11 +134,7 @@ def server(folder, tmp_path):
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # MLflow runs its server by this interpreter's name, found on the path.
-            env={
-                **os.environ,
-                "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}",
-            },
+            env={**os.environ, **ENVIRONMENT, "PATH": path},
         )
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/ping", process, tmp_path / "server.log")

@@ -199,6 +199,7 @@ def test_a_photograph_is_turned_upright(orientation, kind):
     assert same(to_pixels(encoded(image, kind, exif=exif), (6, 8), 3), UPRIGHT)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_an_orientation_that_does_not_exist_and_broken_exif_are_ignored():
     exif = Image.Exif()
     exif[0x0112] = 9
