@@ -80,7 +80,7 @@ def _pull(name: str, root: Path) -> bool:
         if not repo.config["core"].get("remote"):
             return False
         try:
-            repo.fetch(targets=[f"fetch@{name}"])
+            repo.fetch(targets=[str(root / "data" / name)])
         except DvcException:  # away, or without this data set
             return False
     return True

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             config["core"]["analytics"] = False
             config["remote"]["store"] = {"url": str(root / "remote")}
             config["core"]["remote"] = "store"
-        repo.reproduce()
-        repo.push()
+    for command in ("repro", "push"):
+        subprocess.run([sys.executable, "-m", "dvc", command, "-q"], cwd=root, check=True)
     return root
 
 
