@@ -7,8 +7,12 @@ from pathlib import Path
 HELP = "week5, week5@champion, week5/3 (a version), week5/RUN, or a bundle's folder."
 
 
-def locate(model: str) -> tuple[Path, str | None]:
+def locate(model: str, tracking: str) -> tuple[Path, str | None]:
     """The folder of the bundle that `model` means, and its version in the registry, if it has one.
+
+    Args:
+        model: see HELP.
+        tracking: whose registry to ask, `local` or `server`.
 
     Raises:
         LabsError: there is no such model.
@@ -17,7 +21,9 @@ def locate(model: str) -> tuple[Path, str | None]:
         return Path(model).resolve(), None
 
     from labs_core.track import registry
+    from labs_core.track.mlflow_setup import tracking_uri
 
-    chosen = registry.find(model)
+    uri = tracking_uri(tracking)
+    chosen = registry.find(model, uri)
     # By version, lest an alias moves between the two questions.
-    return registry.resolve(f"{chosen.lab}/{chosen.version}"), str(chosen.version)
+    return registry.resolve(f"{chosen.lab}/{chosen.version}", uri), str(chosen.version)

@@ -12,7 +12,7 @@ from labs_core.cli.model import HELP, locate
 from labs_core.errors import LabsError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
 SHOWN_CLASSES = 5
 BAR = 30  # characters of a probability of 1
@@ -30,6 +30,7 @@ def predict(
     example: Annotated[
         bool, typer.Option("--example", help="The examples that the bundle carries, as input.")
     ] = False,
+    tracking: Annotated[str, typer.Option(help="Whose registry: local or server.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """One prediction or a few, without a server."""
@@ -39,7 +40,7 @@ def predict(
 
     if bool(inputs) == example:
         raise LabsError("Say what to predict", "", "Name INPUT, or give --example instead.")
-    path, version = locate(model)
+    path, version = locate(model, tracking)
     bundle = load(path)
     if example:
         items = [(f"example {n}", item) for n, item in enumerate(bundle.golden.items, start=1)]
@@ -59,37 +60,40 @@ def predict(
 
     from rich.console import Console
 
+    console = Console(highlight=False)
     names = [name for name, _ in items]
-    show = _bars if "probabilities" in answers[0] else _numbers
-    Console().print(show(names, answers, bundle.params))
+    if "probabilities" in answers[0]:
+        _print_classes(console, names, answers)
+    else:
+        _print_numbers(console, names, answers, bundle.params["target"]["name"])
 
 
-def _numbers(names: list[str], answers: list[Any], params: Any) -> RenderableType:
+def _print_numbers(console: Console, names: list[str], answers: list[Any], target: str) -> None:
     """A regression's answers as a table."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("input")
-    table.add_column(Text(f"prediction of {params['target']['name']}"), justify="right")
+    table.add_column("input", overflow="fold")
+    table.add_column(Text(f"prediction of {target}"), justify="right", no_wrap=True)
     for name, answer in zip(names, answers, strict=True):
         table.add_row(Text(name), f"{answer['prediction']:.6g}")
-    return table
+    console.print(table)
 
 
-def _bars(names: list[str], answers: list[Any], params: Any) -> RenderableType:
+def _print_classes(console: Console, names: list[str], answers: list[Any]) -> None:
     """A classifier's answers: under each input its likeliest classes as bars."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
     for name, answer in zip(names, answers, strict=True):
-        table.add_row(Text(name, "bold"))
+        console.print(Text(name, "bold"), soft_wrap=True)  # a file's path stays in one piece
         likeliest = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
+        table = Table.grid(padding=(0, 2))
         for place, (label, share) in enumerate(likeliest[:SHOWN_CLASSES]):
-            style = "bold green" if place == 0 else "dim"
+            style = "bold green" if place == 0 else ""
             bar = "█" * round(share * BAR)
-            table.add_row(Text(f"  {label}", style), Text(f"{share:6.1%}", style), Text(bar, style))
+            table.add_row(Text(f"  {label}", style), f"{share:6.1%}", Text(bar, style))
+        console.print(table)
         if len(likeliest) > SHOWN_CLASSES:
-            table.add_row(Text(f"  and {len(likeliest) - SHOWN_CLASSES} more classes", "dim"))
-    return table
+            console.print(f"  [dim]and {len(likeliest) - SHOWN_CLASSES} less likely[/]")

@@ -21,9 +21,10 @@ def serve(
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
     ] = 8000,
+    tracking: Annotated[str, typer.Option(help="Whose registry: local or server.")] = "local",
 ) -> None:
     """Serve a model: POST /predict for programs, a page to try it for people."""
-    bundle, version = locate(model)
+    bundle, version = locate(model, tracking)
     # -P: a folder `serving` where the person happens to stand must not be taken for ours.
     command = [sys.executable, "-P", "-m", "serving", "--bundle", str(bundle)]
     command += ["--host", host, "--port", str(port)]
