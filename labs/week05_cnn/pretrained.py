@@ -39,15 +39,15 @@ class Published(NamedTuple):
 # (label smoothing, mixup, long training) are better at ImageNet, but their features transfer less
 # well (Kornblith et al. 2021, "Why do better loss functions lead to less transferable features?").
 IMAGENET = {
-    "alexnet": Published("alexnet-owt-7be5be79.pth", 233.1),
-    "vgg11": Published("vgg11-8a719046.pth", 506.8),
-    "vgg16": Published("vgg16-397923af.pth", 527.8),
-    "resnet18": Published("resnet18-f37072fd.pth", 44.7),
-    "resnet34": Published("resnet34-b627a593.pth", 83.3),
-    "resnet50": Published("resnet50-0676ba61.pth", 97.8),
-    "mobilenet_v2": Published("mobilenet_v2-b0353104.pth", 13.6),
-    "efficientnet_b0": Published("efficientnet_b0_rwightman-7f5810bc.pth", 20.5),
-    "vit_b_16": Published("vit_b_16-c867db91.pth", 330.3),
+    "alexnet": Published("alexnet-owt-7be5be79.pth", 244.4),
+    "vgg11": Published("vgg11-8a719046.pth", 531.5),
+    "vgg16": Published("vgg16-397923af.pth", 553.4),
+    "resnet18": Published("resnet18-f37072fd.pth", 46.8),
+    "resnet34": Published("resnet34-b627a593.pth", 87.3),
+    "resnet50": Published("resnet50-0676ba61.pth", 102.5),
+    "mobilenet_v2": Published("mobilenet_v2-b0353104.pth", 14.2),
+    "efficientnet_b0": Published("efficientnet_b0_rwightman-7f5810bc.pth", 21.4),
+    "vit_b_16": Published("vit_b_16-c867db91.pth", 346.3),
 }
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 

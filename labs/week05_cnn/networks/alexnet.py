@@ -12,8 +12,9 @@ from labs.week05_cnn.networks.sizes import ImageSize, Stem, is_small, require_si
 class AlexNet(nn.Module):
     """Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks".
 
-    In the one-tower form of Krizhevsky 2014, "One weird trick for parallelizing convolutional
-    neural networks", section 5: 64, 192, 384, 256, 256 filters and no local normalisation.
+    In one tower, as Krizhevsky 2014, "One weird trick for parallelizing convolutional neural
+    networks", and with the published weights' filters (64, 192, 384, 256, 256) and no local
+    response normalisation.
 
     Args:
         num_classes: K, the number of logits.

@@ -21,7 +21,7 @@ ROWS = (
     (6, 3, 1, 320, 1),
 )
 FIRST_CHANNELS, LAST_CHANNELS = 32, 1280
-DROPPED_LAYERS = 0.2  # the last layer's chance to be skipped in training
+DROPPED_LAYERS = 0.2  # chance of the deepest layers to be skipped in training (section 5.2)
 
 
 class SqueezeExcitation(nn.Module):

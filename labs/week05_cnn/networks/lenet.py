@@ -16,7 +16,7 @@ class LeNet(nn.Module):
 
     Modern in four details: ReLU for tanh, max for average pooling, every map of the second
     convolution sees all six of the first (the paper's Table I was there to save time), and a
-    linear output for the radial basis functions.
+    linear output for the radial basis functions. Images of at least 16x16 pixels.
     """
 
     name = "lenet"

@@ -94,7 +94,7 @@ class MobileNetV2(nn.Module):
                 layers.append(InvertedResidual(channels_in, channels_out, stride, expansion))
                 channels_in = channels_out
             self._row_ends.append(len(layers))
-        # Under width 1 the last layer stays as it is (section 4.1, "Width multiplier").
+        # Under width 1 the last layer stays as it is (section 4, "Trade-off hyper parameters").
         last = divisible_by_8(LAST_CHANNELS * max(1.0, width))
         layers.append(conv_norm(channels_in, last, activation=nn.ReLU6))
         self._row_ends.append(len(layers))

@@ -218,16 +218,15 @@ def test_a_file_with_a_program_in_it_is_refused_and_does_not_run(
     trace, file = tmp_path / "it-ran", tmp_path / "w.pth"
     state = {**make("resnet10").state_dict(), "fc.bias": Malicious(trace)}
     if kind == "bare pickle":
-        file.write_bytes(pickle.dumps(Malicious(trace)))
+        file.write_bytes(pickle.dumps(Malicious(trace), protocol=2))
     else:
         torch.save(state, file, _use_new_zipfile_serialization=kind == "zip")
 
     error = refuse(make("resnet10"), file)
 
     assert not trace.exists()
-    if kind != "bare pickle":
-        assert "refused" in error.what
-        assert f"{os.name}.mkdir" in error.why
+    assert "refused" in error.what
+    assert f"{os.name}.mkdir" in error.why
     pickle.loads(pickle.dumps(Malicious(trace)))
     assert trace.exists(), "the file would have run, had it been unpickled"
 
@@ -241,8 +240,8 @@ def test_every_network_of_torchvision_has_official_weights() -> None:
         assert re.fullmatch(r"[a-z0-9_]+(-owt)?-[0-9a-f]{8}\.pth", published.file)
         assert published.url == f"https://download.pytorch.org/models/{published.file}"
         # Four bytes a parameter, and little besides
-        weights = 4 * TORCHVISION["models"][name]["parameters"] / 2**20
-        assert weights < published.megabytes < 1.02 * weights + 0.5
+        weights = 4 * TORCHVISION["models"][name]["parameters"] / 1e6
+        assert weights - 0.1 < published.megabytes < 1.01 * weights + 0.5
 
 
 @pytest.fixture

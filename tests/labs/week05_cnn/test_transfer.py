@@ -150,6 +150,7 @@ def test_thawed_stages_are_in_train_mode_again(make: Make) -> None:
     freeze(network, len(network.stages()) - 1)
     assert not network.layer4[0].bn1.training
 
+    network.eval()  # as after a validation
     freeze(network, 0)
 
     assert all(module.training for module in network.modules())
