@@ -26,7 +26,10 @@ class SourceThenTarget(pl.LightningDataModule):
     """
 
     def __init__(
-        self, target: pl.LightningDataModule, source: pl.LightningDataModule | None, source_epochs: int
+        self,
+        target: pl.LightningDataModule,
+        source: pl.LightningDataModule | None,
+        source_epochs: int,
     ) -> None:
         super().__init__()
         self.target, self.source, self.source_epochs = target, source, source_epochs

@@ -1,7 +1,8 @@
-"""Plots of a trained classifier: what it gets right and wrong, where it looks, what it has learnt to see."""
+"""Plots of a trained classifier: its hits and misses, where it looks, what it has learnt."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,8 +32,7 @@ def draw(model: Any, data: Any) -> Iterator[tuple[str, Figure]]:
     yield "predictions", predictions(model, pixels, labels, logits)
     yield "filters", filters(model)
     yield "feature_maps", feature_maps(model, pixels[0])
-    train_pixels, train_labels = _split(data.target.val_dataloader())
-    yield "few_labels", few_labels(model, (train_pixels, train_labels), (pixels, labels))
+    yield "few_labels", few_labels(model, _split(data.target.val_dataloader()), (pixels, labels))
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Figure:
@@ -140,7 +140,11 @@ def feature_maps(model: Any, picture: Tensor, most: int = 7) -> Figure:
 
 
 def few_labels(
-    model: Any, support: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], repeats: int = 10
+    model: Any,
+    support: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    repeats: int = 10,
+    most: int = 500,
 ) -> Figure:
     """What the learnt features are worth with 1, 2, 5 … labels a class, against untrained ones.
 
@@ -151,10 +155,10 @@ def few_labels(
     Args:
         support: pictures (N, C, H, W) and labels (N,) to draw the labelled ones from.
         test: pictures and labels to be recognised.
+        most: pictures to draw from and to recognise; more would only take longer.
         repeats: draws per number of labels; the band is their standard deviation.
     """
-    import copy
-
+    support, test = _some(support, most), _some(test, most)
     untrained = copy.deepcopy(model.network)
     for module in untrained.modules():
         if hasattr(module, "reset_parameters"):
@@ -163,7 +167,10 @@ def few_labels(
     counts = [n for n in (1, 2, 5, 10, 20, 50, 100) if n <= available] or [available]
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
-    for network, name, colour in ((model.network, "trained", GOOD), (untrained, "untrained", QUIET)):
+    for network, name, colour in (
+        (model.network, "trained", GOOD),
+        (untrained, "untrained", QUIET),
+    ):
         known, wanted = (_embed(network, model.normalize, part[0]) for part in (support, test))
         generator = torch.Generator().manual_seed(0)
         scores = np.array(
@@ -196,7 +203,9 @@ def _nearest_mean(
     k = int(labels.max()) + 1
     drawn = torch.cat(
         [
-            (of := (labels == c).nonzero()[:, 0])[torch.randperm(len(of), generator=generator)[:count]]
+            (of := (labels == c).nonzero()[:, 0])[
+                torch.randperm(len(of), generator=generator)[:count]
+            ]
             for c in range(k)
         ]
     )
@@ -220,6 +229,12 @@ def _surest(confidence: Tensor, mask: Tensor, most: int) -> Tensor:
     """Indices of the most confident pictures where the mask holds."""
     indices = mask.nonzero()[:, 0]
     return indices[confidence[indices].argsort(descending=True)[:most]]
+
+
+def _some(part: tuple[Tensor, Tensor], most: int) -> tuple[Tensor, Tensor]:
+    """At most so many examples, evenly spread, so that all classes stay."""
+    step = -(-len(part[1]) // most)
+    return part[0][::step], part[1][::step]
 
 
 def _split(loader: Any) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""An image classifier that learns in two phases: first the source classes, then its own few pictures."""
+"""An image classifier that learns in two phases: the source classes, then its own few pictures."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TransferClassifier(pl.LightningModule):
         return self.network(self.normalize(pixels))
 
     def source_logits(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> logits of the source classes: the same network under another head."""
+        """(B, C, H, W) uint8 -> logits of the source classes: the same network, another head."""
         other_head = {
             f"{self.network.head}.{name}": parameter
             for name, parameter in self.source_head.named_parameters()
@@ -112,7 +112,7 @@ class TransferClassifier(pl.LightningModule):
     # Training
 
     def on_train_epoch_start(self) -> None:
-        """Freeze what must not change in this epoch; Lightning has just set everything to train mode."""
+        """Freeze what must not change in this epoch; Lightning has just set all to train mode."""
         if self.current_epoch == self.pretrain_epochs:
             # The second phase is another problem: Adam's averages of the first would mislead it.
             self.trainer.optimizers[0].state.clear()

@@ -31,7 +31,7 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
 ) -> None:
-    """Check versions, disk, memory, GPU, stores and tools; exit 1 where something must be mended."""
+    """Check versions, disk, memory, GPU, stores and tools; exit 1 if something must be mended."""
     findings = [*_software(), *_hardware(), *_stores(), *_tools()]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -100,7 +100,7 @@ def _stores() -> Iterator[Finding]:
             f"{folder}, {free:.0f} GB free",
             "" if enough else f"Make room: {DISK_GB} GB are wanted.",
         )
-    from labs_core.track.outbox import deliver_pending
+    from labs_core.track.shipper import deliver_pending
 
     left = deliver_pending(runs_dir())
     yield Finding(

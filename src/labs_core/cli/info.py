@@ -33,10 +33,12 @@ def info(
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print(f"[bold]{entry.name} · {entry.title}[/]  [dim]{entry.phase}, {entry.hours:g} h[/]\n")
+    console.print(
+        f"[bold]{entry.name} · {entry.title}[/]  [dim]{entry.phase}, {entry.hours:g} h[/]\n"
+    )
     console.print(entry.summary + "\n")
     table = Table.grid(padding=(0, 2))
-    table.add_row("[dim]guide[/]", str((ROOT / "labs" / entry.folder / "README.md")))
+    table.add_row("[dim]guide[/]", str(ROOT / "labs" / entry.folder / "README.md"))
     for name in entry.data:
         data = catalog.get_data_set(name)
         table.add_row("[dim]data[/]", f"{name}: {data.title}")

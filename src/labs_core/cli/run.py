@@ -33,7 +33,9 @@ def run(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the newest unfinished run, or with the one named."),
+        typer.Option(
+            "--resume", help="Go on with the newest unfinished run, or with the one named."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout instead of the summary.")
@@ -42,7 +44,7 @@ def run(
         Path | None, typer.Option(help="Write that object to this file as well.")
     ] = None,
 ) -> None:
-    """Train a lab on its data: tracked in MLflow, graded against its targets, exported as a bundle."""
+    """Train a lab: tracked in MLflow, graded against its targets, exported as a bundle."""
     from labs_core.train import run as training
     from labs_core.train.report import show
 

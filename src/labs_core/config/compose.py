@@ -1,7 +1,7 @@
 """From `labs run week5 model=vit optimizer.lr=3e-4` to one configuration, or one clear error.
 
-The lab's `lab.yaml` is Hydra's primary config. Its own folder comes first on the search path and the
-shared `configs/` second, so `model=` finds the lab's models and `optimizer=` the shared ones.
+The lab's `lab.yaml` is Hydra's primary config. Its own folder comes first on the search path and
+the shared `configs/` second, so `model=` finds the lab's models and `optimizer=` the shared ones.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -33,7 +34,7 @@ class Composed:
     """A lab's configuration and how it came about."""
 
     config: DictConfig
-    choices: dict[str, str]  # group -> option, in the order of the defaults list
+    choices: dict[str, str]  # group -> option, in the order of the lab's defaults list
     overrides: tuple[str, ...]  # what the user typed
 
 
@@ -63,7 +64,7 @@ def compose(lab: str, overrides: Sequence[str] = (), profile: str | None = None)
     taken = after.hydra.runtime.choices
     return Composed(
         config=config,
-        choices={str(g): str(taken[g]) for g in taken if not str(g).startswith("hydra/")},
+        choices={group: str(taken[group]) for group in groups},
         overrides=tuple(overrides),
     )
 
@@ -92,12 +93,21 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def _groups(lab: str) -> dict[str, set[str]]:
-    """The configuration groups this lab sees, each a folder of options."""
-    found: dict[str, set[str]] = {}
+    """The groups that the lab's defaults list has, each with its options in both rooms."""
+    found: dict[str, set[str]] = {group: set() for group in _defaults(lab)}
     for room in (CONFIGS, CONFIGS / "labs" / lab):
         for file in room.glob("*/*.yaml"):
-            found.setdefault(file.parent.name, set()).add(file.stem)
+            if file.parent.name in found:
+                found[file.parent.name].add(file.stem)
     return found
+
+
+def _defaults(lab: str) -> Iterator[str]:
+    """The groups in the order of the lab's defaults list, then those of run.yaml."""
+    for path in (CONFIGS / "labs" / lab / "lab.yaml", CONFIGS / "run.yaml"):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]:
+            if isinstance(entry, dict):
+                yield from (str(key).removeprefix("override /") for key in entry)
 
 
 def _check_option(choice: Override, names: set[str], lab: str) -> None:
@@ -108,24 +118,22 @@ def _check_option(choice: Override, names: set[str], lab: str) -> None:
 
 
 def _check_value(override: Override, config: DictConfig, lab: str, groups: dict[str, Any]) -> None:
-    """Hydra would accept `optimizer.lr=abc`, because plain YAML has no types: hold it to the default's."""
+    """Hydra would accept `optimizer.lr=abc`, as YAML has no types: hold it to the default's."""
     key, is_new = override.key_or_group, override.is_add() or override.is_force_add()
     known = dict(_leaves(config))
     if key not in known:
-        parent, _, name = key.rpartition(".")
+        parent = key.rpartition(".")[0]
         if is_new and OmegaConf.is_dict(OmegaConf.select(config, parent, throw_on_missing=False)):
             return  # an argument that the class takes and the file leaves at its default
         inside = [k for k in known if k.startswith(f"{parent}.")] if parent else []
         near = did_you_mean(key, inside or [k for k in known if "." not in k] + [*groups])
-        raise LabsError(
-            f"{lab} has no setting '{key}'", remedy=f"{near} See: labs config {lab}"
-        )
+        raise LabsError(f"{lab} has no setting '{key}'", remedy=f"{near} See: labs config {lab}")
     if override.is_delete():
         return
     old, new = known[key], override.value()
     if not _same_type(old, new):
         raise LabsError(
-            f"{key}={override.get_value_element_as_str()} is {_type_name(new)}",
+            f"{override.input_line} is {_type_name(new)}",
             remedy=f"{key} is {_type_name(old)}, {old!r} by default.",
         )
 
@@ -142,7 +150,7 @@ def _compose(lab: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def _file_url(folder: Path) -> str:
-    # Quoted for Hydra's grammar; not as_uri(), which would percent-encode what Hydra does not decode.
+    # Quoted for Hydra's grammar; not as_uri(), which percent-encodes what Hydra does not decode.
     return f"'file://{folder.as_posix()}'"
 
 

@@ -1,7 +1,7 @@
 """Types of what the platform itself reads from a run's configuration.
 
-A lab's own rooms (`model`, `data`, `module`, …) are checked in `compose.py`: an override must name a
-key that exists and keep its type.
+A lab's own rooms (`model`, `data`, `module`, …) are checked in `compose.py`: an override must name
+a key that exists and keep its type.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class TrainerConfig:
     num_nodes: int = 1
     max_epochs: int = MISSING
     precision: str = "32-true"
-    threads: int | None = None  # torch's threads per process; null: the cores divided by the processes
+    threads: int | None = (
+        None  # torch's threads per process; null: the cores divided by the processes
+    )
     log_every_n_steps: int = 10
     gradient_clip_val: float | None = None
 

@@ -48,12 +48,17 @@ def build_module(config: DictConfig, data: Any) -> pl.LightningModule:
 
 def _make(room: DictConfig, **arguments: Any) -> Any:
     try:
-        return instantiate(room, **arguments)
+        # Partial first: what is given to instantiate itself would become a configuration.
+        return instantiate(room, _partial_=True, _convert_="all")(**arguments)
+    except (TypeError, ValueError) as error:
+        raise _misfit(room, error) from error
     except InstantiationException as error:
         if isinstance(error.__cause__, LabsError):
             raise error.__cause__ from None
         if isinstance(error.__cause__, TypeError | ValueError):
-            raise LabsError(
-                f"{room._target_} cannot be made from this configuration", str(error.__cause__)
-            ) from error
+            raise _misfit(room, error.__cause__) from error
         raise
+
+
+def _misfit(room: DictConfig, error: Exception) -> LabsError:
+    return LabsError(f"{room._target_} cannot be made from this configuration", str(error))

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from labs_core.bundle import load, mlflow_files, parity, write
 from labs_core.bundle.export import to_onnx
+from labs_core.bundle.mlflow_files import write_mlflow_files
+from labs_core.bundle.parity import check
+from labs_core.bundle.write import write
 from labs_core.tasks import get_task
 from labs_core.train.folder import RunFolder
 
@@ -36,9 +38,9 @@ def export(
     spec = module.export()
     graphs = {name: to_onnx(graph) for name, graph in spec.graphs.items()}
     n_test = len(next(iter(predictions.values())))
-    write.write(
+    bundle = write(
         folder.bundle,
-        name=config.lab.name,
+        name=f"labs-{config.lab.name}",
         task=spec.task,
         graphs=graphs,
         params=spec.params,
@@ -46,13 +48,12 @@ def export(
         metrics=dict(metrics),
         golden_items=data.raw("test", _spread(n_test, GOLDEN)),
     )
-    bundle = load.load(folder.bundle)
     checked = _spread(n_test, CHECKED)
     answers = get_task(spec.task).postprocess(
         {name: values[checked] for name, values in predictions.items()}, spec.params
     )
-    parity.check(bundle, data.raw("test", checked), answers)
-    mlflow_files.write(folder.bundle)
+    check(bundle, data.raw("test", checked), answers)
+    write_mlflow_files(bundle)
     return folder.bundle
 
 

@@ -61,7 +61,13 @@ class Checkpoints(pl.Callback):
             "fit_seconds": self.fit_seconds,
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "numpy": (str(name), torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, gauss),
+            "numpy": (
+                str(name),
+                torch.from_numpy(np.asarray(keys, np.int64)),
+                position,
+                has_gauss,
+                gauss,
+            ),
             "python": random.getstate(),
         }
 

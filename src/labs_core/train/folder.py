@@ -1,11 +1,11 @@
-"""The folder of one run: `runs/NAME/`, with its state, so that a run killed at any moment is found again.
+"""The folder of one run, `runs/NAME/`: with its state, so that a killed run is found again.
 
-    run.json        what it is and how far it came
-    config.yaml     the composed configuration
-    journal.jsonl   what MLflow has been or will be told
-    checkpoints/    last.ckpt (to resume) and best.ckpt (the weights that are tested and exported)
-    figures/        plots
-    bundle/         what is served
+run.json        what it is and how far it came
+config.yaml     the composed configuration
+journal.jsonl   what MLflow has been or will be told
+checkpoints/    last.ckpt (to resume) and best.ckpt (the weights that are tested and exported)
+figures/        plots
+bundle/         what is served
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Held while a process works on this run; the system lets go of it when the process dies."""
+        """Held while a process works on this run; released by the system when the process dies."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / ".lock")
@@ -115,15 +115,13 @@ def all_runs(lab: str | None = None) -> list[RunFolder]:
 
 
 def resumable(lab: str, name: str | None) -> RunFolder:
-    """The run to go on with: the one of this name (or MLflow run id), or the newest unfinished one."""
+    """The run to go on with: the one of this name or MLflow run id, or the newest unfinished."""
     candidates = all_runs(lab)
     if name is None:
         for folder in candidates:
             if folder.read().get("state") != "finished":
                 return folder
-        raise LabsError(
-            f"No run of {lab} is unfinished", remedy=f"Start one with: labs run {lab}"
-        )
+        raise LabsError(f"No run of {lab} is unfinished", remedy=f"Start one with: labs run {lab}")
     for folder in candidates:
         if name in (folder.name, folder.read().get("run_id")):
             if folder.read().get("state") == "finished":

@@ -37,7 +37,9 @@ class EpochProgress(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Move the bar by a part of an epoch."""
         if self.bar:
-            done = (trainer.fit_loop.epoch_loop.batch_idx + 1) / max(trainer.num_training_batches, 1)
+            done = (trainer.fit_loop.epoch_loop.batch_idx + 1) / max(
+                trainer.num_training_batches, 1
+            )
             self.bar.update(self.task, completed=trainer.current_epoch + done)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

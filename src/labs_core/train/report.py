@@ -12,7 +12,7 @@ from labs_core.catalog import Target
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target and what the run made of it; `actual` is None where the metric was not measured."""
+    """One target and what the run made of it; `actual` is None where it was not measured."""
 
     metric: str
     op: str
@@ -59,7 +59,7 @@ def grade(targets: Sequence[Target], metrics: Mapping[str, float]) -> tuple[Verd
 
 
 def show(report: Report) -> None:
-    """Print the summary on stdout: what came out, whether it is enough, where it is, what is next."""
+    """Print the summary: what came out, whether it is enough, where it is, what is next."""
     from rich.console import Console
     from rich.table import Table
 
@@ -69,7 +69,11 @@ def show(report: Report) -> None:
         table.add_column(column, justify="left" if column == "metric" else "right")
     by_metric = {verdict.metric: verdict for verdict in report.targets}
     for name in sorted({*report.metrics, *by_metric}):
-        value, base, verdict = report.metrics.get(name), report.baseline.get(name), by_metric.get(name)
+        value, base, verdict = (
+            report.metrics.get(name),
+            report.baseline.get(name),
+            by_metric.get(name),
+        )
         table.add_row(
             name,
             "–" if value is None else f"{value:.4g}",
@@ -93,20 +97,22 @@ def show(report: Report) -> None:
         )
     for name, text in lines.items():
         console.print(f"[dim]{name:>9}[/]  {text}", highlight=False, soft_wrap=True)
-    console.print(
-        f"[dim]     next[/]  labs serve {report.lab} · labs compare {report.lab} · labs ui {report.lab}"
-    )
+    lab = report.lab
+    console.print(f"[dim]     next[/]  labs serve {lab} · labs compare {lab} · labs ui {lab}")
 
 
 def _headline(report: Report) -> str:
+    lab, data = report.lab, report.data["name"]
     if not report.targets:
-        return f"[bold]{report.lab}[/] has no target on {report.data['name']}: nothing to pass or miss."
+        return f"[bold]{lab}[/] has no target on {data}: nothing to pass or miss."
     missed = [v for v in report.targets if not v.met]
     if not missed:
-        return f"[bold green]Passed:[/] {report.lab} meets all of its targets on {report.data['name']}."
+        return f"[bold green]Passed:[/] {lab} meets all of its targets on {data}."
     of = f"{len(missed)} of {len(report.targets)}"
-    more = " The smoke profile only checks that everything works." if report.profile == "smoke" else ""
-    return f"[bold yellow]Not yet:[/] {report.lab} misses {of} targets on {report.data['name']}.{more}"
+    more = (
+        " The smoke profile only checks that everything works." if report.profile == "smoke" else ""
+    )
+    return f"[bold yellow]Not yet:[/] {lab} misses {of} targets on {data}.{more}"
 
 
 def _mark(verdict: Verdict) -> str:

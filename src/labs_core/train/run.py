@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from labs_core import catalog
 from labs_core.config.compose import Composed, compose
-from labs_core.errors import LabsError
 from labs_core.train import folder as run_folders
 from labs_core.train.folder import RunFolder
 from labs_core.train.report import Report
@@ -76,7 +75,7 @@ _WORKER_FOLDER = "LABS_RUN_FOLDER"
 
 
 def _worker_folder() -> RunFolder | None:
-    """The run that this process only helps with: Lightning starts the command again for each rank."""
+    """The run that this process helps with: Lightning starts the command again for each rank."""
     from pathlib import Path
 
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:

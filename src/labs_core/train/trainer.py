@@ -18,8 +18,13 @@ def quiet() -> None:
     """Silence what Lightning says on every start; its errors stay."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for text in (".*does not have many workers.*", ".*`training_step` returned `None`.*",
-                 ".*number of training batches.*", ".*LeafSpec.*", ".*no `configure_optimizers`.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*`training_step` returned `None`.*",
+        ".*number of training batches.*",
+        ".*LeafSpec.*",
+        ".*no `configure_optimizers`.*",
+    ):
         warnings.filterwarnings("ignore", text)
 
 
@@ -51,13 +56,13 @@ def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) 
         ) from None
 
 
-def make_evaluator(config: DictConfig, logger: Any) -> pl.Trainer:
-    """A Trainer for test and predict: one process on one device, so that every example counts once."""
+def make_evaluator(config: DictConfig) -> pl.Trainer:
+    """A Trainer for test and predict: one process, so that every example counts once."""
     return pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
         precision=config.precision,
-        logger=logger,
+        logger=False,
         **_NOTHING_OF_LIGHTNINGS,
     )
 

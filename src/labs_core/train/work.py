@@ -12,10 +12,12 @@ import torch
 from omegaconf import DictConfig
 
 from labs_core import catalog
+from labs_core.paths import runs_dir
 from labs_core.track import provenance
 from labs_core.track.lightning import JournalLogger
+from labs_core.track.shipper import deliver_pending_in_background
 from labs_core.track.tracker import Tracker
-from labs_core.train import bundling, figures
+from labs_core.train import figures
 from labs_core.train.build import build_data, build_module
 from labs_core.train.checkpoints import Checkpoints, load_best
 from labs_core.train.folder import RunFolder
@@ -31,6 +33,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     quiet()
     data = build_data(config)
     module = build_module(config, data)
+    deliver_pending_in_background(runs_dir())
     tracker = _open_tracker(folder, config)
     status = "FAILED"
     try:
@@ -39,7 +42,9 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         checkpoints = Checkpoints(folder, tracker, config.monitor, config.mode)
         logger = JournalLogger(tracker)
         trainer = make_trainer(config.trainer, logger, [EpochProgress(), checkpoints])
-        trainer.fit(module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None)
+        trainer.fit(
+            module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
+        )
         load_best(folder, module)
 
         evaluator = make_evaluator(config.trainer)
@@ -53,6 +58,9 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
 
         bundle = None
         if hasattr(module, "export"):
+            # Not at the top: it imports MLflow, which the tracker's thread is doing while we train.
+            from labs_core.train import bundling
+
             lineage = _lineage(folder, config, data, tracker)
             bundle = bundling.export(folder, config, module, data, predictions, metrics, lineage)
         if hasattr(module, "figures"):
@@ -83,7 +91,12 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         folder.update(run_id=delivery.run_id)
     seconds = {**report.seconds, "total": _seconds_alive()}
     return Report(
-        **{**vars(report), "run_id": delivery.run_id, "pending": delivery.pending, "seconds": seconds}
+        **{
+            **vars(report),
+            "run_id": delivery.run_id,
+            "pending": delivery.pending,
+            "seconds": seconds,
+        }
     )
 
 
@@ -95,7 +108,9 @@ def help_fit(folder: RunFolder, config: DictConfig) -> None:
     with Tracker(folder.path, None, "", "", enabled=False) as nobody:
         checkpoints = Checkpoints(folder, nobody, config.monitor, config.mode)
         trainer = make_trainer(config.trainer, False, [checkpoints])
-        trainer.fit(module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None)
+        trainer.fit(
+            module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
+        )
 
 
 def _open_tracker(folder: RunFolder, config: DictConfig) -> Tracker:
