@@ -95,7 +95,8 @@ def generator(*numbers: int) -> Generator:
 
     Not seed + epoch: then epoch 1 of seed 0 would be epoch 0 of seed 1.
     """
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    key = (len(numbers), *numbers)  # NumPy takes (1, 0) for (1,)
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state))
 
 
