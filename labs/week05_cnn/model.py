@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from labs.week05_cnn import figures
 from labs.week05_cnn.data import SourceThenTarget, TransferSpec
 from labs.week05_cnn.networks import Network, class_activation_map
-from labs.week05_cnn.pretrained import load_pretrained
+from labs.week05_cnn.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from labs.week05_cnn.transfer import Strategy, freeze, frozen_stages
 from labs_core.bundle.export import Export, Graph
 
@@ -75,7 +75,9 @@ class TransferClassifier(pl.LightningModule):
         self.make_optimizer, self.schedule = optimizer, scheduler
         self.label_smoothing = label_smoothing
 
-        self.normalize = Normalize(spec.mean, spec.std)
+        published = (IMAGENET_MEAN, IMAGENET_STD)  # what those weights expect
+        own = (spec.mean, spec.std)
+        self.normalize = Normalize(*(published if weights == "imagenet" else own))
         self.network = network(
             num_classes=len(spec.classes),
             channels=spec.channels,
@@ -112,7 +114,7 @@ class TransferClassifier(pl.LightningModule):
     # Training
 
     def on_train_epoch_start(self) -> None:
-        """Freeze what must not change in this epoch; Lightning has just set all to train mode."""
+        """Freeze what must not change in this epoch."""
         if self.current_epoch == self.pretrain_epochs:
             # The second phase is another problem: Adam's averages of the first would mislead it.
             self.trainer.optimizers[0].state.clear()

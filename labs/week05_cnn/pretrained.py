@@ -49,6 +49,9 @@ IMAGENET = {
     "efficientnet_b0": Published("efficientnet_b0_rwightman-7f5810bc.pth", 21.4),
     "vit_b_16": Published("vit_b_16-c867db91.pth", 346.3),
 }
+# Of the ImageNet images, per channel, that the published weights were trained on.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 

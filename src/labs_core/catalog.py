@@ -1,4 +1,4 @@
-"""What there is: labs and data sets, read from `configs/` without importing torch, Hydra or MLflow."""
+"""What there is: labs and data sets, read from `configs/` without importing torch or Hydra."""
 
 from __future__ import annotations
 

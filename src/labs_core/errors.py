@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class LabsError(Exception):
-    """A mistake that the user can mend. The command line prints it in one or two lines, exit code 2.
+    """A mistake that the user can mend: printed in one or two lines, exit code 2.
 
     Args:
         what: the thing and what is wrong with it, without a full stop.

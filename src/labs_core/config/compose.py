@@ -18,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from labs_core.catalog import get_lab
@@ -54,16 +54,13 @@ def compose(lab: str, overrides: Sequence[str] = (), profile: str | None = None)
     values = [o for o in parsed if o.key_or_group not in groups]
     for choice in choices:
         _check_option(choice, groups[choice.key_or_group], lab)
-    before = _compose(lab, [str(o.input_line) for o in choices])
+    before = _without_hydra(_compose(lab, [str(o.input_line) for o in choices]))
     for value in values:
         _check_value(value, before, lab, groups)
     after = _compose(lab, [str(o.input_line) for o in parsed])
-    config = after.copy()
-    with open_dict(config):
-        del config["hydra"]
     taken = after.hydra.runtime.choices
     return Composed(
-        config=config,
+        config=_without_hydra(after),
         choices={group: str(taken[group]) for group in groups},
         overrides=tuple(overrides),
     )
@@ -120,10 +117,12 @@ def _check_option(choice: Override, names: set[str], lab: str) -> None:
 def _check_value(override: Override, config: DictConfig, lab: str, groups: dict[str, Any]) -> None:
     """Hydra would accept `optimizer.lr=abc`, as YAML has no types: hold it to the default's."""
     key, is_new = override.key_or_group, override.is_add() or override.is_force_add()
-    known = dict(_leaves(config))
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    known = dict(_settings(plain))
     if key not in known:
         parent = key.rpartition(".")[0]
-        if is_new and OmegaConf.is_dict(OmegaConf.select(config, parent, throw_on_missing=False)):
+        if is_new and isinstance(known.get(parent), dict):
             return  # an argument that the class takes and the file leaves at its default
         inside = [k for k in known if k.startswith(f"{parent}.")] if parent else []
         near = did_you_mean(key, inside or [k for k in known if "." not in k] + [*groups])
@@ -133,7 +132,7 @@ def _check_value(override: Override, config: DictConfig, lab: str, groups: dict[
     old, new = known[key], override.value()
     if not _same_type(old, new):
         raise LabsError(
-            f"{override.input_line} is {_type_name(new)}",
+            f"{override.input_line!s} is {_type_name(new)}",
             remedy=f"{key} is {_type_name(old)}, {old!r} by default.",
         )
 
@@ -149,23 +148,25 @@ def _compose(lab: str, overrides: Sequence[str]) -> DictConfig:
         raise LabsError(f"The configuration of {lab} does not compose", str(cause)) from error
 
 
+def _without_hydra(config: DictConfig) -> DictConfig:
+    config = config.copy()
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
 def _file_url(folder: Path) -> str:
     # Quoted for Hydra's grammar; not as_uri(), which percent-encodes what Hydra does not decode.
     return f"'file://{folder.as_posix()}'"
 
 
-def _leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its value, interpolations left as they are written; rooms come with None."""
-    for name in config:
-        if name == "hydra":
-            continue
+def _settings(room: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key with its value, and the keys within; references are left as they are written."""
+    for name, value in room.items():
         key = f"{prefix}{name}"
-        node = config._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-            yield key, None
-            yield from _leaves(node, f"{key}.")
-        else:
-            yield key, node._value() if not isinstance(node, ListConfig) else list(node)
+        yield key, value
+        if isinstance(value, dict):
+            yield from _settings(value, f"{key}.")
 
 
 def _same_type(old: Any, new: Any) -> bool:
@@ -187,6 +188,6 @@ def _type_name(value: Any) -> str:
         return "a whole number"
     if isinstance(value, float):
         return "a number"
-    if isinstance(value, list | ListConfig):
+    if isinstance(value, list):
         return "a list"
     return "a text" if not isinstance(value, dict) else "a group of settings"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from labs_core.errors import LabsError
@@ -48,7 +49,7 @@ def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) 
             deterministic="warn" if torch.cuda.is_available() else False,
             **_NOTHING_OF_LIGHTNINGS,
         )
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError) as error:
         raise LabsError(
             "The trainer cannot start with these settings",
             str(error).splitlines()[0],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from labs_core.paths import runs_dir
 from labs_core.track import provenance
 from labs_core.track.lightning import JournalLogger
 from labs_core.track.shipper import deliver_pending_in_background
-from labs_core.track.tracker import Tracker
+from labs_core.track.tracker import Status, Tracker
 from labs_core.train import figures
 from labs_core.train.build import build_data, build_module
 from labs_core.train.checkpoints import Checkpoints, load_best
@@ -32,10 +34,10 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     """Train, test, grade, export and log one run; see docs/architecture.md for the steps."""
     quiet()
     data = build_data(config)
-    module = build_module(config, data)
+    module: Any = build_module(config, data)  # with export and figures, where the lab has them
     deliver_pending_in_background(runs_dir())
     tracker = _open_tracker(folder, config)
-    status = "FAILED"
+    status: Status = "FAILED"
     try:
         _describe(tracker, folder, config, data)
 
@@ -54,15 +56,8 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         predictions = _predict(evaluator, module, data)
         np.savez(folder.path / "test_predictions.npz", **predictions)
         verdicts = grade(catalog.get_lab(config.lab.name).targets_on(config.data.name), metrics)
-        passed = bool(verdicts) and all(verdict.met for verdict in verdicts)
 
-        bundle = None
-        if hasattr(module, "export"):
-            # Not at the top: it imports MLflow, which the tracker's thread is doing while we train.
-            from labs_core.train import bundling
-
-            lineage = _lineage(folder, config, data, tracker)
-            bundle = bundling.export(folder, config, module, data, predictions, metrics, lineage)
+        bundle = _export(folder, config, module, data, predictions, metrics, tracker)
         if hasattr(module, "figures"):
             figures.save(module.figures(data), folder.path / "figures")
 
@@ -75,7 +70,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
             metrics=metrics,
             baseline=data.baseline(),
             targets=verdicts,
-            passed=passed,
+            passed=bool(verdicts) and all(verdict.met for verdict in verdicts),
             seconds={"total": _seconds_alive(), "fit": checkpoints.fit_seconds},
             peak_memory_mb=peak_memory_mb(),
             bundle=str(bundle) if bundle else None,
@@ -89,14 +84,11 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     finally:
         delivery = tracker.finish(status, config.tracking.timeout_s)
         folder.update(run_id=delivery.run_id)
-    seconds = {**report.seconds, "total": _seconds_alive()}
-    return Report(
-        **{
-            **vars(report),
-            "run_id": delivery.run_id,
-            "pending": delivery.pending,
-            "seconds": seconds,
-        }
+    return replace(
+        report,
+        run_id=delivery.run_id,
+        pending=delivery.pending,
+        seconds={**report.seconds, "total": _seconds_alive()},
     )
 
 
@@ -149,6 +141,25 @@ def _predict(evaluator: pl.Trainer, module: pl.LightningModule, data: Any) -> di
     batches = evaluator.predict(module, dataloaders=data.test_dataloader())
     assert batches
     return {name: torch.cat([b[name] for b in batches]).cpu().numpy() for name in batches[0]}
+
+
+def _export(
+    folder: RunFolder,
+    config: DictConfig,
+    module: Any,
+    data: Any,
+    predictions: dict[str, Any],
+    metrics: dict[str, float],
+    tracker: Tracker,
+) -> Path | None:
+    """The bundle, where the lab gives one."""
+    if not hasattr(module, "export"):
+        return None
+    # Not at the top: it imports MLflow, which the tracker's thread does while we train.
+    from labs_core.train.bundling import export
+
+    lineage = _lineage(folder, config, data, tracker)
+    return export(folder, config, module, data, predictions, metrics, lineage)
 
 
 def _lineage(folder: RunFolder, config: DictConfig, data: Any, tracker: Tracker) -> dict[str, Any]:
