@@ -34,8 +34,8 @@ def ui(
 ) -> None:
     """Open the MLflow UI at a lab's runs. Ctrl-C ends it.
 
-    In the list of runs, tick two or more and press Compare; labs compare LAB gives the same without a
-    browser, with what differs in configuration, data and code.
+    In the list of runs, tick two or more and press Compare (#/compare-runs). What differs in
+    configuration, data and code is what labs compare LAB shows.
     """
     from labs_core.track.mlflow_setup import tracking_uri
     from labs_core.track.shipper import deliver_pending
@@ -43,12 +43,13 @@ def ui(
     if lab is not None:
         catalog.get_lab(lab)
     uri = tracking_uri(tracking)
+    if uri is None:
+        _require_free(port)
     deliver_pending(runs_dir())
     page = _page(lab, uri)
     if uri is not None:
         _show(f"{uri.rstrip('/')}/{page}", browser)
         return
-    _require_free(port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no server behind
     server = _start_server(runs_dir(), port)
     try:
@@ -65,21 +66,18 @@ def ui(
 def _page(lab: str | None, uri: str | None) -> str:
     """The address within the UI of a lab's runs, or of the list of labs.
 
-    Without the workflow type MLflow opens on its pages for language-model traces, which are empty here.
+    Without the workflow type MLflow opens on pages for language-model traces, which are empty here.
     """
-    from labs_core.track.mlflow_setup import connect, reason
+    from labs_core.track.mlflow_setup import connect, connect_to_read
 
-    try:
-        client = connect(uri, runs_dir())
-        experiment = client.get_experiment_by_name(lab) if lab else None
-    except Exception as error:
-        raise LabsError(
-            f"The tracking store {uri or runs_dir()} does not answer", reason(error)
-        ) from error
-    if lab and experiment is None:
+    client = connect_to_read(uri, runs_dir())
+    if lab is None:
+        client or connect(uri, runs_dir())  # an empty store is better than none
+        return "#/experiments?workflowType=machine_learning"
+    experiment = client.get_experiment_by_name(lab) if client else None
+    if experiment is None:
         raise LabsError(f"{lab} has no run yet", remedy=f"Make one: labs run {lab}")
-    where = f"/{experiment.experiment_id}/runs" if experiment else ""
-    return f"#/experiments{where}?workflowType=machine_learning"
+    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
 
 
 def _show(url: str, browser: bool) -> None:
@@ -150,11 +148,11 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     import psutil
 
     try:
-        family = [server, *psutil.Process(server.pid).children(recursive=True)]
+        workers = psutil.Process(server.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return
     server.terminate()
-    _, alive = psutil.wait_procs(family[1:], timeout=5)
-    for process in alive:
-        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    for worker in alive:
+        worker.kill()
     server.wait(timeout=10)

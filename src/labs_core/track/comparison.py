@@ -15,7 +15,7 @@ import yaml
 from labs_core.catalog import Lab
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.paths import runs_dir
-from labs_core.track.mlflow_setup import connect, local_uri, reason
+from labs_core.track.mlflow_setup import connect_to_read
 from labs_core.track.tracker import RUN_TAG, Mode
 
 if TYPE_CHECKING:
@@ -95,14 +95,10 @@ def compare(
     Raises:
         LabsError: a name is unknown, there are fewer than two runs, or the store does not answer.
     """
-    if uri is None and not (runs_dir() / "mlflow.db").is_file():
+    client = connect_to_read(uri, runs_dir())
+    if client is None:
         raise _too_few(lab, 0)
-    try:
-        client = connect(uri, runs_dir())
-        runs = _runs(client, lab.name)
-    except Exception as error:
-        store = uri or local_uri(runs_dir())
-        raise LabsError(f"The store {store} cannot be read", reason(error)) from error
+    runs = _runs(client, lab.name)
     if names:
         chosen = _unique(_named(name, runs, lab) for name in names)
     else:
@@ -270,7 +266,7 @@ def duration(seconds: float | None) -> str:
     """`8.3 s`, `2 min 05 s`, `1 h 02 min`."""
     if seconds is None:
         return "running"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -79,6 +79,23 @@ def connect(uri: str | None, runs: Path) -> MlflowClient:
     return client
 
 
+def connect_to_read(uri: str | None, runs: Path) -> MlflowClient | None:
+    """A client to ask questions with; None where there is no local store yet, for none is created.
+
+    Raises LabsError where the store does not answer.
+    """
+    if uri is None and not (runs / "mlflow.db").is_file():
+        return None
+    try:
+        client = connect(uri, runs)
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        raise LabsError(
+            f"The tracking store {uri or local_uri(runs)} does not answer", reason(error)
+        ) from error
+    return client
+
+
 def artifact_location(uri: str | None, runs: Path, experiment: str) -> str | None:
     """Where a new experiment's artifacts go: into `runs`, unless a server decides (None)."""
     if uri is not None and not uri.startswith(("sqlite:", "postgresql", "mysql", "mssql")):
@@ -87,11 +104,13 @@ def artifact_location(uri: str | None, runs: Path, experiment: str) -> str | Non
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause of what MLflow raised, in one line."""
-    message = str(error).strip().splitlines() or [type(error).__name__]
-    text = message[0]
-    if "Caused by " in text:  # requests' and urllib3's envelopes around the one line that matters
-        text = text.rsplit("Caused by ", 1)[1].strip("()")
+    """Why it failed, in one line: the operating system's word for it where there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause.strerror)
+        cause = cause.__cause__ or cause.__context__
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text if len(text) <= 200 else text[:199] + "…"
 
 

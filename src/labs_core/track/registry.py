@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from labs_core import catalog
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
-from labs_core.track.mlflow_setup import connect, local_uri, reason
+from labs_core.track.mlflow_setup import connect_to_read, reason
 from labs_core.track.registration import CHAMPION
 from labs_core.track.tracker import RUN_TAG
 
@@ -90,7 +90,7 @@ def find(name: str, uri: str | None = None) -> Registered:
 
 def registered(lab: str, uri: str | None = None) -> list[Registered]:
     """The versions of a lab's model, the latest first; empty where none is registered."""
-    client = _connected(uri)
+    client = connect_to_read(uri, runs_dir())
     if client is None:
         return []
     name = model_name(lab)
@@ -119,19 +119,6 @@ def _registered(
         label=run.info.run_name,
         source=str(version.source),
     )
-
-
-def _connected(uri: str | None) -> MlflowClient | None:
-    if uri is None and not (runs_dir() / "mlflow.db").is_file():
-        return None  # a question must not create a store
-    try:
-        client = connect(uri, runs_dir())
-        client.get_experiment("0")
-    except Exception as error:
-        raise LabsError(
-            f"The tracking store {uri or local_uri(runs_dir())} does not answer", reason(error)
-        ) from error
-    return client
 
 
 def _choose(

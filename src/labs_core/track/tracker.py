@@ -73,7 +73,7 @@ class Tracker:
         self._lock = run_lock(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=5)  # a later command may hold it for a moment
+            self._lock.acquire(timeout=2)  # a later command may hold it for a moment
             past = [line.event for line in read(self.folder / JOURNAL)]
             self._journal = Journal(self.folder / JOURNAL)
         except Timeout:
