@@ -13,6 +13,7 @@ import uvicorn
 
 from labs_core.bundle.load import load
 from labs_core.errors import LabsError
+from serving.answers import title
 from serving.app import create_app
 from serving.limits import SESSION_THREADS
 
@@ -37,29 +38,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
     parser.add_argument("--version", help="its version in the registry, to name it by")
+    parser.add_argument("--run-id", help="the MLflow run that made it, to name it by")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free")
     arguments = parser.parse_args()
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn raises it again when it has finished
     try:
-        serve(arguments.bundle, arguments.version, arguments.host, arguments.port)
+        serve(**vars(arguments))
     except LabsError as error:
         print(f"Error: {str(error).rstrip('.')}.\n{error.remedy}".rstrip(), file=sys.stderr)
         sys.exit(2)
 
 
-def serve(path: Path, version: str | None, host: str, port: int) -> None:
-    """Serve the bundle at `path`; returns when a signal has ended it."""
+def serve(bundle: Path, version: str | None, run_id: str | None, host: str, port: int) -> None:
+    """Serve the bundle in a folder; returns when a signal has ended it."""
     if not 0 <= port <= 65535:  # the system would take it modulo 65536
         raise LabsError(f"There is no port {port}", "", "Choose one from 0 to 65535.")
     with listen(host, port) as listener:
-        bundle = load(path, threads=SESSION_THREADS)
+        model = load(bundle, threads=SESSION_THREADS)
         shown = f"[{host}]" if ":" in host else host
-        name = f"{bundle.name} (version {version})" if version else bundle.name
+        name = f"{title(model)} (version {version})" if version else title(model)
         ready = f"Serving {name} on http://{shown}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            create_app(bundle, version),
+            create_app(model, version, run_id),
             log_level="warning",
             access_log=False,
             server_header=False,

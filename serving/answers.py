@@ -47,10 +47,19 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def model_of(bundle: Bundle, version: str | None) -> Model:
-    """The bundle's origin; `version` is the registry's, which a bundle does not know itself."""
-    run_id = bundle.lineage.get("run_id")
-    return Model(name=bundle.name, version=version, run_id=None if run_id is None else str(run_id))
+def model_of(bundle: Bundle, version: str | None, run_id: str | None) -> Model:
+    """The bundle's name with what the registry knows of it.
+
+    A bundle cannot know its version, and not always its run: it is written before the tracking
+    store has necessarily answered.
+    """
+    known = run_id or bundle.lineage.get("run_id")
+    return Model(name=bundle.name, version=version, run_id=str(known) if known else None)
+
+
+def title(bundle: Bundle) -> str:
+    """What people call the model: its lab's name, where a lab made it."""
+    return str(bundle.lineage.get("lab") or bundle.name)
 
 
 async def respond(

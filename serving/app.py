@@ -37,12 +37,13 @@ class Readiness(BaseModel):
     model: Model
 
 
-def create_app(bundle: Bundle, version: str | None = None) -> FastAPI:
+def create_app(bundle: Bundle, version: str | None = None, run_id: str | None = None) -> FastAPI:
     """The service over `bundle`, which is loaded and has passed its golden batch.
 
     Args:
         bundle: the model.
         version: its version in the registry, for the answers to name it.
+        run_id: the MLflow run that made it, where the bundle does not say so itself.
 
     Raises:
         LabsError: the service does not know the bundle's task.
@@ -50,7 +51,7 @@ def create_app(bundle: Bundle, version: str | None = None) -> FastAPI:
     task = bundle.manifest.task
     if task not in TASKS:
         raise LabsError(f"The task '{task}' cannot be served", "", did_you_mean(task, TASKS))
-    model = model_of(bundle, version)
+    model = model_of(bundle, version, run_id)
     # FastAPI's documentation pages load scripts from elsewhere; ours is the demo page.
     app = FastAPI(title=bundle.name, version=version or "0", docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit)

@@ -12,11 +12,11 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 
 from labs_core.bundle.bundle import Bundle
-from serving.answers import Model
+from serving.answers import Model, title
 from serving.limits import MAX_BATCH
 
 PAGES = Path(__file__).parent / "pages"
-MOST_METRICS = 4
+MOST_METRICS = 3
 
 _templates = Environment(
     loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -34,6 +34,7 @@ def render(
     """The task's `page` with what every page shows of the bundle, and the task's own `context`."""
     tested = {k: v for k, v in bundle.metrics.items() if k.startswith("test/") and v is not None}
     about = {
+        "title": title(bundle),
         "model": model,
         "data": bundle.lineage.get("data", {}).get("name"),
         "task": bundle.manifest.task,

@@ -19,7 +19,7 @@ from serving.demo import render
 from serving.limits import MAX_BATCH
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-SHOWN_ROWS = 5  # of the golden batch, as examples on the page
+SHOWN_ROWS = 4  # of the golden batch, as examples on the page
 
 
 class NumberAnswer(BaseModel):

@@ -4,13 +4,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
+import onnx
 import pytest
+
+from labs_core.bundle.load import load
+from labs_core.bundle.write import write
 
 SERVING = Path(__file__).resolve().parents[2] / "serving"
 MODELS = ["colours", "price"]
@@ -122,6 +128,30 @@ def test_many_clients_at_once_get_their_own_answers(price_url: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(64))) == [50 + 2 * size for size in range(64)]
+
+
+def test_a_fault_of_the_model_fails_its_request_alone(
+    start: Callable[..., AbstractContextManager[Any]], price_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = load(price_bundle)
+    model = onnx.load(price_bundle / "model.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # one row at a time, no more
+    write(
+        tmp_path / "narrow",
+        "narrow",
+        "tabular",
+        {"model": model.SerializeToString()},
+        bundle.params,
+        {},
+        {},
+        bundle.golden.items[:1],
+    )
+    row = bundle.golden.items[0]
+    with start("--bundle", str(tmp_path / "narrow")) as service:
+        answer = httpx.post(f"{service.url}/predict", json={"items": [row, row]})
+        assert answer.status_code == 500
+        assert set(answer.json()["error"]) == {"what", "where", "remedy"}
+        assert httpx.post(f"{service.url}/predict", json=row).status_code == 200
 
 
 def test_the_service_loads_no_training_library(colour_bundle: Path, price_bundle: Path) -> None:

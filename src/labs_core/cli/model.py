@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labs_core.track.registry import Registered
 
 HELP = "week5, week5@champion, week5/3 (a version), week5/RUN, or a bundle's folder."
 
 
-def locate(model: str, tracking: str) -> tuple[Path, str | None]:
-    """The folder of the bundle that `model` means, and its version in the registry, if it has one.
+def locate(model: str, tracking: str) -> tuple[Path, Registered | None]:
+    """The folder of the bundle that `model` means, and what the registry knows of it, if anything.
 
     Args:
         model: see HELP.
@@ -26,4 +30,4 @@ def locate(model: str, tracking: str) -> tuple[Path, str | None]:
     uri = tracking_uri(tracking)
     chosen = registry.find(model, uri)
     # By version, lest an alias moves between the two questions.
-    return registry.resolve(f"{chosen.lab}/{chosen.version}", uri), str(chosen.version)
+    return registry.resolve(f"{chosen.lab}/{chosen.version}", uri), chosen

@@ -40,7 +40,7 @@ def predict(
 
     if bool(inputs) == example:
         raise LabsError("Say what to predict", "", "Name INPUT, or give --example instead.")
-    path, version = locate(model, tracking)
+    path, registered = locate(model, tracking)
     bundle = load(path)
     if example:
         items = [(f"example {n}", item) for n, item in enumerate(bundle.golden.items, start=1)]
@@ -54,7 +54,11 @@ def predict(
         raise LabsError(f"{place}{field}", error.reason, error.remedy) from None
 
     if as_json:
-        origin = {"name": bundle.name, "version": version, "run_id": bundle.lineage.get("run_id")}
+        origin = {
+            "name": bundle.name,
+            "version": str(registered.version) if registered else None,
+            "run_id": registered.run_id if registered else bundle.lineage.get("run_id"),
+        }
         print(json.dumps({"answers": answers, "model": origin}, indent=2, ensure_ascii=False))
         return
 

@@ -24,12 +24,12 @@ def serve(
     tracking: Annotated[str, typer.Option(help="Whose registry: local or server.")] = "local",
 ) -> None:
     """Serve a model: POST /predict for programs, a page to try it for people."""
-    bundle, version = locate(model, tracking)
+    bundle, registered = locate(model, tracking)
     # -P: a folder `serving` where the person happens to stand must not be taken for ours.
     command = [sys.executable, "-P", "-m", "serving", "--bundle", str(bundle)]
     command += ["--host", host, "--port", str(port)]
-    if version is not None:
-        command += ["--version", version]
+    if registered:
+        command += ["--version", str(registered.version), "--run-id", registered.run_id]
     _become(command)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,7 +73,6 @@ def test_a_bundles_folder_is_served(price_bundle: Path) -> None:
     [
         ("week5", "colours", "1"),  # the champion
         ("week5@champion", "colours", "1"),
-        ("week5@latest", "price", "2"),
         ("week5/2", "price", "2"),
     ],
 )
@@ -86,6 +86,9 @@ def test_a_registered_model_is_served_by_name(
         assert line == f"Serving {serves} (version {version}) on http://127.0.0.1:{port}"
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz").json()
         assert (ready["model"]["name"], ready["model"]["version"]) == (serves, version)
+        assert re.fullmatch("[0-9a-f]{32}", ready["model"]["run_id"]), (
+            "the registry's, not the bundle's"
+        )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
