@@ -36,8 +36,10 @@ def random_crop(pixels: Tensor, random: Generator, padding: int = 4) -> Tensor:
 
 def random_flip(pixels: Tensor, random: Generator, chance: float = 0.5) -> Tensor:
     """Mirror left and right, each image with this chance."""
-    flipped = torch.rand(len(pixels), generator=random) < chance
-    return torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
+    batch = len(pixels)
+    flipped = torch.rand(batch, generator=random) < chance
+    both = torch.cat([pixels, pixels.flip(-1)])  # faster than torch.where, which is slow on bytes
+    return both.index_select(0, torch.arange(batch) + batch * flipped)
 
 
 def cutout(pixels: Tensor, random: Generator, size: int = 8, fill: int = 128) -> Tensor:
@@ -52,8 +54,8 @@ def cutout(pixels: Tensor, random: Generator, size: int = 8, fill: int = 128) ->
     y, x = torch.arange(height), torch.arange(width)
     rows = (y >= top) & (y < top + size)  # (B, H)
     columns = (x >= left) & (x < left + size)  # (B, W)
-    hole = rows[:, None, :, None] & columns[:, None, None, :]
-    return pixels.masked_fill(hole, fill)
+    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(torch.uint8)  # (B, 1, H, W)
+    return (pixels * (1 - hole)).add_(fill * hole)  # ten times as fast as masked_fill
 
 
 def jitter(
@@ -61,15 +63,15 @@ def jitter(
 ) -> Tensor:
     """Brighter or darker, and more or less contrast around the image's mean.
 
-    x -> mean + c (b x - mean), with the mean that of b x over all pixels and channels, and b and c
-    uniform in 1 ± brightness and 1 ± contrast; rounded, and cut to 0 … 255.
+    x -> b (c x + (1 - c) mean), with the mean over all of the image's values, and b and c uniform
+    in 1 ± brightness and 1 ± contrast; rounded, and cut to 0 … 255.
     """
     batch = len(pixels)
     b = 1 + brightness * (2 * torch.rand(batch, 1, 1, 1, generator=random) - 1)
     c = 1 + contrast * (2 * torch.rand(batch, 1, 1, 1, generator=random) - 1)
-    x = pixels * b  # float32
+    x = pixels.float()
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean, x, c).round_().clamp_(0, 255).to(torch.uint8)
+    return x.mul_(b * c).add_(b * (1 - c) * mean).round_().clamp_(0, 255).to(torch.uint8)
 
 
 AUGMENTATIONS: dict[str, Augment] = {

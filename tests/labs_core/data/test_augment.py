@@ -88,7 +88,7 @@ def test_cutout_paints_one_square_around_a_pixel(pixels, size):
         assert (holed[index].numpy() == expected).all()
 
 
-def test_jitter_scales_brightness_then_contrast_around_the_mean(pixels):
+def test_jitter_scales_brightness_and_contrast_around_the_mean(pixels):
     random = draws()
     b = 1 + 0.3 * (2 * torch.rand(64, 1, 1, 1, generator=random).numpy() - 1)
     c = 1 + 0.3 * (2 * torch.rand(64, 1, 1, 1, generator=random).numpy() - 1)
