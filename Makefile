@@ -1,13 +1,15 @@
 # One command from a fresh clone: every target first sets up .venv, and only when something changed.
 #
 #   make setup     make run      make run LAB=week1 ARGS="seed=1"
-#   make test      make lint     make bench      make ui
+#   make test      make lint     make ui
+#   make bench     make bench BENCHES=seeds ARGS="week5 --metric test/acc"
 #
 # On Windows, see README.md for the same commands without make.
 
 PYTHON ?= python3
 LAB ?= week5
 ARGS ?=
+BENCHES ?= loader
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -40,7 +42,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(READY)
-	$(BIN)/python -m bench $(ARGS)
+	@for name in $(BENCHES); do $(BIN)/python bench/$$name.py $(ARGS) || exit 1; done
 
 ui: $(READY)
 	$(BIN)/python -m labs ui $(ARGS)

@@ -71,6 +71,7 @@ def test_the_recipe_has_its_parts() -> None:
     }
 
 
+@pytest.mark.slow
 def test_following_the_recipe_gives_a_lab_that_runs(checkout_with_the_lab: Path) -> None:
     (command,) = re.findall(r"^```bash\nlabs (run .*)\n```$", recipe(), re.MULTILINE)
     done = run(checkout_with_the_lab, *command.split(), "--json")

@@ -65,6 +65,7 @@ def test_make_run_runs_week5_unless_told_otherwise() -> None:
     assert "-m labs run week5" in make(ROOT, *ready, "-n", "run").stdout
 
 
+@pytest.mark.slow
 def test_make_run_runs_a_lab(home: Path) -> None:
     ready = ["-o", f"{sys.prefix}/.ready", f"VENV={sys.prefix}"]
     done = make(ROOT, *ready, "run", "LAB=week1", "ARGS=--profile smoke")

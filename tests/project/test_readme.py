@@ -68,6 +68,7 @@ def test_the_tests_named_here_exist(where: str) -> None:
     assert (ROOT / where).is_file()
 
 
+@pytest.mark.slow
 def test_the_tour_works(labs_cli: Callable[..., Any]) -> None:
     for command in [line for line in commands() if line in TOUR]:
         code, out, err = labs_cli(*shlex.split(command)[1:])
