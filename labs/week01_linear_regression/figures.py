@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from labs.week01_linear_regression.descent import (
     GradientDescent,
@@ -35,7 +33,7 @@ def cost_convergence(problem: LeastSquares, optimum: Array, method: Method) -> F
         GradientDescent(lr=None, momentum=None, steps=4000),
         StochasticDescent(batch_size=1, lr=None, steps=len(problem.y)),
         StochasticDescent(batch_size=32, lr=None, steps=len(problem.y) // 32 + 1),
-        VarianceReducedDescent(batch_size=64, lr=None, steps=len(problem.y) // 64 + 1),
+        VarianceReducedDescent(batch_size=128, lr=None, steps=len(problem.y) // 128 + 1),
     ]
     fig, [axes] = _figure(1, (7.5, 4.6))
     others = [other for other in others if str(other) != str(method)]
@@ -64,7 +62,6 @@ def coefficients(theta: Array, optimum: Array, spec: TableSpec) -> Figure:
     left.set(yticks=rows, yticklabels=names, title="Weights")
     left.set_xlabel(f"change of {spec.target}\nper standard deviation of the feature")
     left.legend(frameon=False, loc="lower right", fontsize=9)
-    _round_ticks(left.xaxis)
 
     scale = np.where(optimum[order] != 0, np.abs(optimum[order]), np.abs(optimum[1:]).max())
     error = np.maximum(np.abs(theta[order] - optimum[order]) / scale, 1e-16)
@@ -93,7 +90,6 @@ def residuals(problem: LeastSquares, theta: Array, spec: TableSpec) -> Figure:
     at = np.linspace(*right.get_xlim(), 200)
     bell = np.exp(-((at - residual.mean()) ** 2) / (2 * spread**2)) / (spread * np.sqrt(2 * np.pi))
     right.plot(at, bell, color=INK, lw=1.5)
-    _round_ticks(left.xaxis, left.yaxis, right.xaxis)
     right.set(
         xlabel="residual, true − predicted", yticks=[], title="Their distribution, beside a Normal"
     )
@@ -107,25 +103,26 @@ def conditioning(problem: LeastSquares, spec: TableSpec) -> Figure:
     The valley is narrow because raising one weight and lowering the other changes little. Plain
     descent crosses it again and again; momentum builds up speed along it.
     """
-    alike = np.abs(np.corrcoef(problem.X[:, 1:], rowvar=False))
-    alike[np.tril_indices_from(alike)] = -1
-    i, j = divmod(int(np.nanargmax(alike)), len(alike))
+    correlation = np.corrcoef(problem.X[:, 1:], rowvar=False)
+    i, j = divmod(int(np.nanargmax(np.abs(np.triu(correlation, k=1)))), len(correlation))
     pair = LeastSquares(problem.X[:, [0, i + 1, j + 1]], problem.y, problem.ridge, problem.lasso)
     flattest, steepest = pair.curvature()
 
     steps = 15
-    plain = _path(pair, GradientDescent(lr=1.8 / steepest, momentum=0.0, steps=steps))
-    pushed = _path(pair, GradientDescent(lr=None, momentum=None, steps=steps))
-    lowest = _path(pair, GradientDescent(lr=None, momentum=None, steps=1000))[-1]
+    lowest = _path(pair, GradientDescent(lr=None, momentum=None, steps=1000), np.zeros(3))[-1]
+    along, across = np.linalg.eigh(pair.hessian()[1:, 1:]).eigenvectors.T  # the valley
+    start = lowest + np.array([0, *(along + 0.4 * across)]) * np.linalg.norm(lowest[1:])
+    plain = _path(pair, GradientDescent(lr=1.8 / steepest, momentum=0.0, steps=steps), start)
+    pushed = _path(pair, GradientDescent(lr=None, momentum=None, steps=steps), start)
 
-    near = np.concatenate([plain, pushed])[:, 1:]
+    near = np.concatenate([plain, pushed, [lowest]])[:, 1:]
     low, high = near.min(axis=0), near.max(axis=0)
     pad = 0.25 * (high - low).max()
     u, v = np.meshgrid(*np.linspace(low - pad, high + pad, 100).T)
     thetas = np.stack([np.full_like(u, lowest[0]), u, v], axis=-1)
     # J is a parabola: J(0) + ∇J(0)·θ + ½ θᵀ ∇²J θ, and the lasso's part
-    start = np.zeros(3)
-    cost = pair.cost(start) + thetas @ pair.gradient(start)
+    zero = np.zeros(3)
+    cost = pair.cost(zero) + thetas @ pair.gradient(zero)
     cost += 0.5 * ((thetas @ pair.hessian()) * thetas).sum(axis=-1)
     gap = cost + pair.lasso * (np.abs(u) + np.abs(v)) - pair.cost(lowest)
 
@@ -141,8 +138,8 @@ def conditioning(problem: LeastSquares, spec: TableSpec) -> Figure:
         axes.grid(False)
     panels[0].set_ylabel(f"weight of {spec.features[j]}")
     fig.suptitle(
-        f"{spec.features[i]} and {spec.features[j]} correlate by {alike[i, j]:.2f}, so the cost "
-        f"rises {steepest / flattest:.0f}× faster across the valley than along it",
+        f"{spec.features[i]} and {spec.features[j]} correlate by {correlation[i, j]:.2f}: the cost "
+        f"rises {steepest / flattest:.0f}× faster across the valley than along it\n",
         fontsize=10,
         color=INK,
     )
@@ -175,11 +172,11 @@ def _descent(
     return np.array(passes), np.array(gaps)
 
 
-def _path(problem: LeastSquares, method: Method) -> Array:
+def _path(problem: LeastSquares, method: Method, start: Array) -> Array:
     """θ at the start and after each update of one epoch. -> (1 + updates, 1 + F)"""
-    theta = np.zeros(problem.X.shape[1])
+    theta = start.copy()
     memory = method.memory(theta)
-    return np.array([theta.copy(), *(theta.copy() for _ in method.updates(problem, theta, memory))])
+    return np.array([start, *(theta.copy() for _ in method.updates(problem, theta, memory))])
 
 
 def _figure(
@@ -194,12 +191,6 @@ def _figure(
         axes.tick_params(colors=INK, labelsize=9)
         axes.title.set_fontsize(11)
     return fig, row
-
-
-def _round_ticks(*axes: Axis) -> None:
-    for axis in axes:
-        axis.set_major_locator(MaxNLocator(6))
-        axis.set_major_formatter(EngFormatter(sep=""))  # 100k
 
 
 def _alpha(n: int) -> float:
