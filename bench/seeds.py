@@ -1,10 +1,10 @@
-"""A lab over several seeds: mean ± standard deviation of a metric, time and memory, as a row of its guide.
+"""A lab over several seeds: mean ± standard deviation, time and memory, as a row of its guide.
 
     python bench/seeds.py week5 --metric test/acc --seeds 5
     python bench/seeds.py week5 --metric test/acc --against transfer=scratch
 
-With `--against`, the same seeds are run with those settings too, and the difference is given seed by
-seed with its 95 % confidence interval (Student's t).
+With `--against`, the same seeds are run with those settings too, and the difference is given seed
+by seed with its 95 % confidence interval (Student's t).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.stats import t as student
 def run(lab: str, settings: list[str], seed: int) -> dict[str, Any]:
     """One run in a process of its own; its JSON report."""
     command = [sys.executable, "-m", "labs", "run", lab, *settings, f"seed={seed}", "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         sys.exit(done.stderr)
     report: dict[str, Any] = json.loads(done.stdout)

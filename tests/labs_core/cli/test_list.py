@@ -72,12 +72,19 @@ def test_a_misspelt_command_suggests_the_right_one(labs_cli: Callable[..., Any])
 def test_a_misspelt_lab_suggests_the_right_one(labs_cli: Callable[..., Any]) -> None:
     code, _, err = labs_cli("info", "wek5")
     assert code == 2
-    assert err.splitlines() == ["Error: There is no lab 'wek5'.", "Did you mean 'week5'? See: labs list"]
+    assert err.splitlines() == [
+        "Error: There is no lab 'wek5'.",
+        "Did you mean 'week5'? See: labs list",
+    ]
 
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("labs run we", "week5"), ("labs run week5 mod", "model=vit"), ("labs run week5 --profile sm", "smoke")],
+    [
+        ("labs run we", "week5"),
+        ("labs run week5 mod", "model=vit"),
+        ("labs run week5 --profile sm", "smoke"),
+    ],
 )
 def test_tab_completes_labs_settings_and_profiles(words: str, wanted: str) -> None:
     """As bash asks through typer's protocol."""

@@ -134,8 +134,18 @@ def test_every_key_of_a_class_is_an_argument_of_it(lab: str) -> None:
 
 @pytest.mark.parametrize("lab", LABS)
 def test_every_other_room_is_read_by_interpolation(lab: str) -> None:
-    """Rooms without a class of their own (transfer, penalty …) are arguments of the module or loaders."""
-    platform = {"seed", "trainer", "tracking", "lab", "monitor", "mode", "data", "module", "datamodule"}
+    """Rooms without a class of their own (transfer, penalty …) are arguments of module or loaders."""
+    platform = {
+        "seed",
+        "trainer",
+        "tracking",
+        "lab",
+        "monitor",
+        "mode",
+        "data",
+        "module",
+        "datamodule",
+    }
     text = OmegaConf.to_yaml(compose(lab).config, resolve=False)
     for overrides in _choices(lab):
         config = compose(lab, overrides).config

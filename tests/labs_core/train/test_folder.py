@@ -84,7 +84,9 @@ def test_a_run_that_goes_on_elsewhere_is_refused_and_a_dead_one_is_not(home: Pat
         pass
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "run.json"
     write_atomically(path, b"old")
 

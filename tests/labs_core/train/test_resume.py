@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the resumed run ends as one that nobody disturbed, in the same MLflow run."""
+"""SIGKILL at any moment: the resumed run ends as an undisturbed one, in the same MLflow run."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def test_the_same_seed_gives_the_same_metrics_bit_for_bit(
 
 def test_another_seed_is_another_run(home: Path, labs_cli: Callable[..., Any]) -> None:
     week5 = ("run", "week5", "--profile", "smoke", "--json", "tracking=off")
-    losses = {json.loads(labs_cli(*week5, f"seed={s}").stdout)["metrics"]["test/loss"] for s in (0, 1)}
+    losses = {
+        json.loads(labs_cli(*week5, f"seed={s}").stdout)["metrics"]["test/loss"] for s in (0, 1)
+    }
     assert len(losses) == 2
 
 

@@ -45,7 +45,9 @@ def test_step_is_torchs_multi_step() -> None:
 def test_one_cycle_is_torchs() -> None:
     # Torch counts the last step as the end, so that its 101 steps are our 100 shares; its peak lies
     # one step early (pct_start * total_steps - 1).
-    expected = _trace(lambda o: OneCycleLR(o, 1.0, total_steps=STEPS + 1, pct_start=31 / (STEPS + 1)))
+    expected = _trace(
+        lambda o: OneCycleLR(o, 1.0, total_steps=STEPS + 1, pct_start=31 / (STEPS + 1))
+    )
     assert _ours(partial(schedule.one_cycle, warmup=0.3)) == pytest.approx(expected, abs=1e-9)
 
 
