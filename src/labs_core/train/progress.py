@@ -16,6 +16,7 @@ class EpochProgress(pl.Callback):
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bar: Progress | None = None
+        self.before: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the epoch where a resumed run goes on."""
@@ -43,12 +44,11 @@ class EpochProgress(pl.Callback):
             self.bar.update(self.task, completed=trainer.current_epoch + done)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch's metrics."""
-        metrics = "  ".join(
-            f"{name} {float(value):.4g}"
-            for name, value in sorted(trainer.callback_metrics.items())
-            if "/" in name
-        )
+        """Show the metrics that this epoch has moved; Lightning keeps those of earlier ones."""
+        now = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        moved = {name: value for name, value in now.items() if self.before.get(name) != value}
+        self.before = now
+        metrics = "  ".join(f"{name} {value:.4g}" for name, value in sorted(moved.items()))
         if self.bar:
             self.bar.update(self.task, metrics=metrics)
         else:
