@@ -15,8 +15,8 @@ import yaml
 from labs_core.catalog import Lab
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.paths import runs_dir
-from labs_core.track.mlflow_setup import connect_to_read
-from labs_core.track.tracker import RUN_TAG, Mode
+from labs_core.track.mlflow_setup import RUN_TAG, connect_to_read
+from labs_core.track.tracker import Mode
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

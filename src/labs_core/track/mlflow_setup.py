@@ -20,6 +20,8 @@ from labs_core.paths import CONFIGS
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+RUN_TAG = "labs.run"  # the name of the run's folder, on runs and on model versions
+
 # A user's own setting of any of these wins.
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",  # no telemetry: nothing reaches the network unasked

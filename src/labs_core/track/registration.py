@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from labs_core.track.journal import Event
+from labs_core.track.mlflow_setup import RUN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
+LABEL_TAG = "labs.label"  # the run's readable name
 # Tags of a version that decide about the champion.
 METRIC, VALUE, DATA, PASSED = "labs.metric", "labs.value", "labs.data_hash", "labs.passed"
 
@@ -27,8 +29,11 @@ def register_version(client: MlflowClient, run_id: str, event: Event, lock: Path
     `lock` keeps two runs of this machine from choosing a champion at the same moment.
     """
     name = event["model_name"]
+    run = client.get_run(run_id)
     tags = {
         **event["tags"],
+        RUN_TAG: run.data.tags[RUN_TAG],
+        LABEL_TAG: run.info.run_name,
         METRIC: event["metric"],
         VALUE: repr(event["value"]),
         DATA: event["data_hash"],
@@ -38,7 +43,7 @@ def register_version(client: MlflowClient, run_id: str, event: Event, lock: Path
         _ensure_model(client, name)
         version = _version_of_run(client, name, run_id)
         if version is None:
-            source = f"{client.get_run(run_id).info.artifact_uri}/{event['dest']}"
+            source = f"{run.info.artifact_uri}/{event['dest']}"
             version = client.create_model_version(name, source, run_id, tags=tags)
         else:
             for key, value in tags.items():

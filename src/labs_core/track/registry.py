@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 from labs_core import catalog
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
-from labs_core.track.mlflow_setup import connect_to_read, reason
-from labs_core.track.registration import CHAMPION
-from labs_core.track.tracker import RUN_TAG
+from labs_core.track.mlflow_setup import RUN_TAG, connect_to_read, reason
+from labs_core.track.registration import CHAMPION, LABEL_TAG
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 LATEST = "latest"  # not an alias: MLflow's word for the version with the highest number
@@ -101,22 +99,19 @@ def registered(lab: str, uri: str | None = None) -> list[Registered]:
     for alias, number in sorted(found[0].aliases.items()):
         aliases.setdefault(int(number), []).append(alias)
     versions = client.search_model_versions(f"name='{name}'")
-    listed = [_registered(client, lab, version, aliases) for version in versions]
+    listed = [_registered(lab, version, aliases) for version in versions]
     return sorted(listed, key=lambda version: -version.version)
 
 
-def _registered(
-    client: MlflowClient, lab: str, version: ModelVersion, aliases: dict[int, list[str]]
-) -> Registered:
-    number, run_id = int(version.version), str(version.run_id)
-    run = client.get_run(run_id)
+def _registered(lab: str, version: ModelVersion, aliases: dict[int, list[str]]) -> Registered:
+    number = int(version.version)
     return Registered(
         lab=lab,
         version=number,
         aliases=tuple(aliases.get(number, ())),
-        run_id=run_id,
-        run=run.data.tags.get(RUN_TAG, run.info.run_name),
-        label=run.info.run_name,
+        run_id=str(version.run_id),
+        run=version.tags.get(RUN_TAG, ""),
+        label=version.tags.get(LABEL_TAG, ""),
         source=str(version.source),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,7 +38,9 @@ class Shipper(threading.Thread):
         """Send what is left and stop; waits while the store answers, at most `timeout` seconds."""
         self._ending.set()
         self._wake.set()
-        self.join(timeout)
+        deadline = time.monotonic() + timeout
+        while self.is_alive() and time.monotonic() < deadline:
+            self.join(0.1)  # in short turns, so that Ctrl-C gets through on Windows, too
         self._abandoned.set()
         self._wake.set()
 

@@ -17,6 +17,7 @@ from filelock import Timeout
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
 from labs_core.track.journal import Event, Journal, read
+from labs_core.track.mlflow_setup import RUN_TAG
 from labs_core.track.outbox import JOURNAL, Outbox
 from labs_core.track.shipper import Shipper, run_lock
 
@@ -24,7 +25,6 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 Mode = Literal["max", "min"]
 
 FLUSH_EVERY = 1.0  # seconds: what a kill can cost at most
-RUN_TAG = "labs.run"  # the name of the run's folder
 
 
 @dataclass(frozen=True)
