@@ -134,7 +134,7 @@ def test_every_key_of_a_class_is_an_argument_of_it(lab: str) -> None:
 
 @pytest.mark.parametrize("lab", LABS)
 def test_every_other_room_is_read_by_interpolation(lab: str) -> None:
-    """Rooms without a class of their own (transfer, penalty …) are arguments of module or loaders."""
+    """Rooms without a class of their own (transfer …) are arguments of module or loaders."""
     platform = {
         "seed",
         "trainer",
