@@ -43,9 +43,8 @@ def _timed(command: list[str], read_fit: Any, home: str) -> Seconds:
     begun = time.perf_counter()
     done = subprocess.run(
         command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        capture_output=True,
+        encoding="utf-8",
         env={**os.environ, "LABS_RUNS": home},
     )
     if done.returncode:
