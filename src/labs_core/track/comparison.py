@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 # Which way is better, by the words in a metric's name; where none is there, none is marked as best.
-LOWER = ("loss", "error", "rmse", "mse", "mae", "mape", "perplexity", "seconds", "memory", "time")
+LOWER = (
+    "loss",
+    "error",
+    "gap",
+    "rmse",
+    "mse",
+    "mae",
+    "mape",
+    "perplexity",
+    "seconds",
+    "memory",
+    "time",
+)
 HIGHER = ("acc", "accuracy", "r2", "f1", "auc", "precision", "recall", "bleu", "score", "reward")
 
 

@@ -32,7 +32,7 @@ def register_version(client: MlflowClient, run_id: str, event: Event, lock: Path
     run = client.get_run(run_id)
     tags = {
         **event["tags"],
-        RUN_TAG: run.data.tags[RUN_TAG],
+        RUN_TAG: run.data.tags.get(RUN_TAG, ""),
         LABEL_TAG: run.info.run_name,
         METRIC: event["metric"],
         VALUE: repr(event["value"]),
