@@ -133,3 +133,20 @@ def test_every_lab_has_a_stage_on_its_starter_data():
     assert {n: (s["folder"], s["data"]) for n, s in stages.items()} == {
         name: (lab.folder, lab.data[0]) for name, lab in labs().items()
     }
+
+
+def test_dvc_lock_belongs_to_the_files_that_are_checked_in():
+    # Whoever edits a data set's file or its list of official files must run `dvc repro fetch@NAME`.
+    import yaml
+
+    from labs_core.data.digest import file_hash
+
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    pinned = {name: stage for name, stage in stages.items() if name.startswith("fetch@")}
+    assert len(pinned) >= 7
+    for stage in pinned.values():
+        for dep in stage["deps"]:
+            assert dep["md5"] == file_hash(ROOT / dep["path"]), dep["path"]
+        for path, values in stage["params"].items():
+            card = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))["card"]
+            assert values == {"card.files": card["files"]}, path
