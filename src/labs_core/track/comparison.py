@@ -268,10 +268,12 @@ def _best(row: Row, mode: Mode | None) -> frozenset[int]:
         for i, value in enumerate(row.values)
         if value is not None and math.isfinite(float(value))
     }
-    if mode is None or not row.differs or not numbers:
+    if mode is None or not numbers:
         return frozenset()
     best = (max if mode == "max" else min)(numbers.values())
-    return frozenset(i for i, value in numbers.items() if value == best)
+    # Round-off in the last digits makes no winner.
+    winners = {i for i, value in numbers.items() if math.isclose(value, best, rel_tol=1e-6)}
+    return frozenset() if len(winners) == len(numbers) else frozenset(winners)
 
 
 def duration(seconds: float | None) -> str:
