@@ -37,7 +37,9 @@ class Normalize(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> (B, C, H, W) float32."""
-        return (pixels.to(torch.float32) / 255 - self.mean) / self.std
+        # Channels last in memory: on a processor, convolutions are a third faster that way.
+        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
+        return (pixels / 255 - self.mean) / self.std
 
 
 class TransferClassifier(pl.LightningModule):
@@ -85,6 +87,7 @@ class TransferClassifier(pl.LightningModule):
         )
         if weights is not None:
             load_pretrained(self.network, weights)
+        self.network.to(memory_format=torch.channels_last)
         self.source_head = None
         if self.pretrain_epochs:
             self.source_head = nn.Linear(self.head.in_features, len(spec.source_classes))

@@ -34,7 +34,7 @@ class TrackingConfig:
 
     enabled: bool = True
     uri: str | None = None  # null: the local sqlite store
-    timeout_s: float = 30.0  # how long the end of a run waits for a slow or absent store
+    timeout_s: float = 60.0  # how long the end of a run waits for a slow or absent store
 
 
 # A plain dictionary with typed rooms: the lab's own rooms stand beside them, as it names them.
