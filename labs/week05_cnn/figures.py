@@ -144,7 +144,7 @@ def few_labels(
     support: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     repeats: int = 10,
-    most: int = 500,
+    most: int = 300,
 ) -> Figure:
     """What the learnt features are worth with 1, 2, 5 … labels a class, against untrained ones.
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import pytest
@@ -97,38 +98,47 @@ def test_options_are_those_that_exist_for_this_lab() -> None:
 # Every key that is declared is consumed
 
 
-def _choices(lab: str) -> Iterator[list[str]]:
-    yield []
-    for group, names in options(lab).items():
-        for name in names:
-            yield [f"{group}={name}"]
+@cache
+def _choices(lab: str) -> list[tuple[list[str], DictConfig]]:
+    """Every option of every group of the lab, one at a time, and what it makes of the lab."""
+    choices = [[]] + [[f"{g}={name}"] for g, names in options(lab).items() for name in names]
+    return [(overrides, compose(lab, overrides).config) for overrides in choices]
 
 
-def _targets(node: Any, key: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Every part of a configuration that names the class it is for."""
-    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
-        return
-    if "_target_" in node:
-        yield key, node
-    for name in node:
-        if not OmegaConf.is_missing(node, name):
-            yield from _targets(node[name], f"{key}.{name}" if key else str(name))
+def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every part of a configuration that names the class it is for, references left unresolved."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from _targets(value, f"{key}.{name}" if key else name)
+
+
+def _arguments(made: Any) -> set[str]:
+    """The arguments by name; a class's `**options` are those of the class that it hands them to."""
+    functions = (
+        [c.__init__ for c in made.__mro__[:-1] if "__init__" in c.__dict__]
+        if inspect.isclass(made)
+        else [made]
+    )
+    names: set[str] = set()
+    for function in functions:
+        arguments = inspect.signature(function).parameters.values()
+        names |= {argument.name for argument in arguments}
+        if not any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+            return names
+    assert not functions, f"{made} would swallow a misspelt key"
+    return names
 
 
 @pytest.mark.parametrize("lab", LABS)
 def test_every_key_of_a_class_is_an_argument_of_it(lab: str) -> None:
     # Instantiation adds these.
     ours = {"_target_", "_partial_", "card"}
-    for overrides in _choices(lab):
-        config = compose(lab, overrides).config
+    for overrides, composed in _choices(lab):
+        config = OmegaConf.to_container(composed, resolve=False)
         for key, node in _targets(config):
-            made = get_object(node._target_)
-            # Of the class itself Lightning's data modules hide it behind a `__new__` of their own.
-            made = made.__init__ if inspect.isclass(made) else made
-            arguments = inspect.signature(made).parameters
-            open_ended = any(p.kind is p.VAR_KEYWORD for p in arguments.values())
-            assert not open_ended, f"{node._target_} would swallow a misspelt key"
-            unknown = set(map(str, node)) - ours - set(arguments)
+            unknown = set(node) - ours - _arguments(get_object(node["_target_"]))
             assert not unknown, f"{lab} {overrides}: {key} declares {unknown}"
 
 
@@ -147,8 +157,7 @@ def test_every_other_room_is_read_by_interpolation(lab: str) -> None:
         "datamodule",
     }
     text = OmegaConf.to_yaml(compose(lab).config, resolve=False)
-    for overrides in _choices(lab):
-        config = compose(lab, overrides).config
+    for overrides, config in _choices(lab):
         for name in config:
             node = config._get_node(name)
             if name in platform or f"${{{name}}}" in text:
