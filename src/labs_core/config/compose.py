@@ -143,7 +143,7 @@ def _compose(lab: str, overrides: Sequence[str]) -> DictConfig:
     try:
         with initialize_config_dir(str(room), version_base="1.3"):
             return hydra_compose("lab", [shared, *overrides], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         cause = error.__cause__ or error
         raise LabsError(f"The configuration of {lab} does not compose", str(cause)) from error
 

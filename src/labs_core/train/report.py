@@ -58,6 +58,17 @@ def grade(targets: Sequence[Target], metrics: Mapping[str, float]) -> tuple[Verd
     return tuple(verdicts)
 
 
+def errors_left(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+    """`test/errors_left`: the share of the trivial baseline's errors that the model still makes.
+
+    1 is no better than the baseline, 0 is perfect: a criterion for data whose classes nobody knows
+    beforehand. Empty for labs that do not measure `test/acc`.
+    """
+    if "test/acc" not in metrics or not baseline.get("test/acc", 1.0) < 1.0:
+        return {}
+    return {"test/errors_left": (1 - metrics["test/acc"]) / (1 - baseline["test/acc"])}
+
+
 def show(report: Report) -> None:
     """Print the summary: what came out, whether it is enough, where it is, what is next."""
     from rich.console import Console

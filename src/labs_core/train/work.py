@@ -25,7 +25,7 @@ from labs_core.train.checkpoints import Checkpoints, load_best
 from labs_core.train.folder import RunFolder
 from labs_core.train.machine import peak_memory_mb
 from labs_core.train.progress import EpochProgress
-from labs_core.train.report import Report, grade
+from labs_core.train.report import Report, errors_left, grade
 from labs_core.train.run import Stopped
 from labs_core.train.trainer import make_evaluator, make_trainer, quiet
 
@@ -53,6 +53,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         metrics = _test(evaluator, module, data)
         if checkpoints.best is not None:
             metrics[config.monitor] = checkpoints.best
+        metrics |= errors_left(metrics, data.baseline())
         predictions = _predict(evaluator, module, data)
         np.savez(folder.path / "test_predictions.npz", **predictions)
         verdicts = grade(catalog.get_lab(config.lab.name).targets_on(config.data.name), metrics)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
+
 from labs_core.catalog import Target
-from labs_core.train.report import Report, grade, show
+from labs_core.train.report import Report, errors_left, grade, show
 
 
 def _report(**changes: object) -> Report:
@@ -37,6 +39,15 @@ def test_a_target_without_its_metric_is_missed() -> None:
 def test_nan_never_meets_a_target() -> None:
     [verdict] = grade([Target("test/loss", "<=", 0.5, "d")], {"test/loss": math.nan})
     assert not verdict.met
+
+
+def test_errors_left_are_a_share_of_the_baselines() -> None:
+    assert errors_left({"test/acc": 0.9}, {"test/acc": 0.5}) == pytest.approx(
+        {"test/errors_left": 0.2}
+    )
+    assert errors_left({"test/acc": 0.5}, {"test/acc": 0.5})["test/errors_left"] == 1
+    assert errors_left({"test/r2": 0.9}, {"test/r2": 0.0}) == {}
+    assert errors_left({"test/acc": 1.0}, {"test/acc": 1.0}) == {}  # one class: nothing to learn
 
 
 def test_the_json_object_is_valid_json_even_with_nan() -> None:
