@@ -1,4 +1,4 @@
-"""What is served is what was trained: every test example over HTTP against the run's own predictions."""
+"""What is served is what was trained: every test example over HTTP, against the run's answers."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOWER = (
     "loss",
     "error",
+    "errors",
     "gap",
     "rmse",
     "mse",

@@ -45,8 +45,10 @@ def test_a_server_that_goes_away_half_way_gets_the_rest_when_it_returns(
 ) -> None:
     server.start()
     run = subprocess.Popen(
-        [sys.executable, "-m", "labs", "run", "week5", "--profile", "smoke", "--json"]
-        + ["trainer.max_epochs=30", "tracking=server", "tracking.timeout_s=3"],
+        [
+            *(sys.executable, "-m", "labs", "run", "week5", "--profile", "smoke", "--json"),
+            *("trainer.max_epochs=30", "tracking=server", "tracking.timeout_s=3"),
+        ],
         cwd=ROOT,
         env={**os.environ, "MLFLOW_TRACKING_URI": server.uri, "PYTHONUTF8": "1"},
         stdout=subprocess.PIPE,
