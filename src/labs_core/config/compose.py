@@ -6,6 +6,7 @@ the shared `configs/` second, so `model=` finds the lab's models and `optimizer=
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,21 +73,40 @@ def options(lab: str) -> dict[str, list[str]]:
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
-    parser = OverridesParser.create()
     parsed = []
     for text in overrides:
-        try:
-            override = parser.parse_override(text)
-        except HydraException:
+        override = _parse_one(text)
+        if override is None:
             raise LabsError(
                 f"'{text}' cannot be read",
                 remedy="Write settings as key=value, such as optimizer.lr=0.01 or model=vit; "
                 "quote a value with special characters: data.root=\"'my photos'\".",
-            ) from None
+            )
         if override.is_sweep_override():
             raise LabsError(f"'{text}' names several values", remedy="A run takes one of them.")
         parsed.append(override)
     return parsed
+
+
+def _parse_one(text: str) -> Override | None:
+    """One override, None where Hydra's grammar does not have it.
+
+    In that grammar commas, brackets and accents mean something or nothing. In the name of a file
+    they are letters: a value with a slash is taken as it is.
+    """
+    parser = OverridesParser.create()
+    try:
+        override = parser.parse_override(text)
+        if not override.is_sweep_override():
+            return override
+    except HydraException:
+        override = None
+    key, _, value = text.partition("=")
+    if "/" in value or "\\" in value:
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        with contextlib.suppress(HydraException):
+            return parser.parse_override(f"{key}='{quoted}'")
+    return override
 
 
 def _groups(lab: str) -> dict[str, set[str]]:

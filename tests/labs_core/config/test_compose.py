@@ -85,6 +85,14 @@ def test_an_argument_that_the_file_leaves_out_can_be_added() -> None:
     assert list(config.optimizer.betas) == [0.8, 0.9]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/tmp/my photos/été (1)", "./a,b/[c]", "C:\\Users\\me\\my photos", "/tmp/it's", "../x=y/z"],
+)
+def test_a_path_is_taken_as_it_is(path: str) -> None:
+    assert compose("week5", ["data=folder", f"data.root={path}"]).config.data.root == path
+
+
 def test_a_whole_number_is_a_number() -> None:
     assert compose("week5", ["optimizer.lr=1"]).config.optimizer.lr == 1
 

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,9 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(
     tmp_path: Path, labs_cli: Callable[..., Any]
 ) -> None:
     calm, wild = tmp_path / "calm", tmp_path / "wild"
-    started = time.monotonic()
     expected = json.loads(labs_cli("run", *RUN, "--json", env={"LABS_RUNS": str(calm)}).stdout)
-    duration = time.monotonic() - started
+    fit, total = expected["seconds"]["fit"], expected["seconds"]["total"]
+    start_up = (total - fit) / 2  # the other half comes after the training
 
     generator = random.Random(5)
     kills = 0
@@ -50,14 +49,16 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(
             env={**os.environ, "LABS_RUNS": str(wild)},
         )
         try:
-            wait = generator.uniform(0.3, 1.0) * duration if kills < KILLS else 600
-            out, _ = run.communicate(timeout=wait)
+            # From the middle of the start-up on; late enough that there is progress between kills.
+            moment = generator.uniform(start_up / 2, start_up + 2 * fit / KILLS)
+            out, _ = run.communicate(timeout=moment if kills < KILLS else 600)
             assert run.returncode == 0
             report = json.loads(out)
         except subprocess.TimeoutExpired:
             run.kill()
             run.communicate()
             kills += 1
+    print(f"{' '.join(RUN)}: killed {kills} times")
     assert kills, "the run was never killed: nothing was tested"
     assert report["resumed"]
     assert report["metrics"] == expected["metrics"]
