@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,7 +116,9 @@ def feature_maps(model: Any, picture: Tensor, most: int = 7) -> Figure:
     """
     answers: list[Tensor] = []
     stages = [stage[-1] for stage in model.network.stages()[:-1]]
-    modules = [module for module in stages if isinstance(module, torch.nn.Module)]
+    # A slice of a Sequential is never called itself, its layers are.
+    modules = [m[-1] if isinstance(m, torch.nn.Sequential) else m for m in stages]
+    modules = [module for module in modules if isinstance(module, torch.nn.Module)]
     hooks = [m.register_forward_hook(lambda _m, _i, out: answers.append(out)) for m in modules]
     with torch.no_grad():
         model(picture[None])
@@ -159,10 +160,9 @@ def few_labels(
         repeats: draws per number of labels; the band is their standard deviation.
     """
     support, test = _some(support, most), _some(test, most)
-    untrained = copy.deepcopy(model.network)
-    for module in untrained.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+    with torch.random.fork_rng(devices=[]):  # the plot must not change what the run draws later
+        torch.manual_seed(0)
+        untrained = model.new_network()
     available = int(support[1].bincount().min())
     counts = [n for n in (1, 2, 5, 10, 20, 50, 100) if n <= available] or [available]
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")

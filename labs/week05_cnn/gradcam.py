@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from labs.week05_cnn.networks import Network
+from labs.week05_cnn.networks.vit import VisionTransformer
 
 
 def grad_cam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
@@ -26,13 +27,30 @@ def grad_cam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
         (B, h, w), each map scaled to 0 … 1.
     """
     with torch.enable_grad():
-        features = network.features(images).detach().requires_grad_()  # (B, D, h, w)
-        logits = network.classify(features)
+        # Asked for the images' gradient, torch keeps the graph even of a frozen backbone.
+        features, logits = _trace(network, images.detach().requires_grad_())
         [gradient] = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
     features, gradient = _as_map(features.detach()), _as_map(gradient)
     alpha = gradient.mean(dim=(2, 3), keepdim=True)  # (B, D, 1, 1)
     cam = torch.relu((alpha * features).sum(dim=1))  # (B, h, w)
     return cam / cam.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def _trace(network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The features to look at, and the logits made of them.
+
+    A transformer's head reads the class token alone, so nothing depends on the other tokens that
+    come out. They count for the last time where the last attention looks at them.
+    """
+    if not isinstance(network, VisionTransformer):
+        features = network.features(images)  # (B, D, h, w)
+        return features, network.classify(features)
+    seen: list[Tensor] = []
+    last_look = network.encoder.layers[-1].ln_1
+    hook = last_look.register_forward_hook(lambda _m, _i, tokens: seen.append(tokens))
+    logits = network(images)
+    hook.remove()
+    return seen[0], logits  # (B, 1 + N, D)
 
 
 def _as_map(features: Tensor) -> Tensor:

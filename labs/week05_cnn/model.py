@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,6 +20,7 @@ from labs.week05_cnn.networks import Network, class_activation_map
 from labs.week05_cnn.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
 from labs.week05_cnn.transfer import Strategy, freeze, frozen_stages
 from labs_core.bundle.export import Export, Graph
+from labs_core.errors import LabsError
 
 
 class Normalize(nn.Module):
@@ -80,11 +82,13 @@ class TransferClassifier(pl.LightningModule):
         published = (IMAGENET_MEAN, IMAGENET_STD)  # what those weights expect
         own = (spec.mean, spec.std)
         self.normalize = Normalize(*(published if weights == "imagenet" else own))
-        self.network = network(
+        self.new_network = partial(
+            network,
             num_classes=len(spec.classes),
             channels=spec.channels,
             image_size=(spec.height, spec.width),
         )
+        self.network = self.new_network()
         if weights is not None:
             load_pretrained(self.network, weights)
         self.network.to(memory_format=torch.channels_last)
@@ -148,6 +152,12 @@ class TransferClassifier(pl.LightningModule):
         backbone = [p for p in self.network.parameters() if id(p) not in in_heads]
         optimizer = self.make_optimizer([{"params": backbone}, {"params": heads}])
 
+        if self.trainer.max_epochs <= self.pretrain_epochs:
+            raise LabsError(
+                f"All {self.trainer.max_epochs} epochs would be pre-training",
+                "none is left for your classes",
+                f"Set trainer.max_epochs above {self.pretrain_epochs}, or pretrain.epochs lower.",
+            )
         data: SourceThenTarget = self.trainer.datamodule
         first = self.pretrain_epochs * data.source_steps
         second = (self.trainer.max_epochs - self.pretrain_epochs) * data.target_steps

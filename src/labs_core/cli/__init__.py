@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -59,7 +60,7 @@ def main() -> None:
         app(arguments, prog_name="labs")
     except LabsError as error:
         if debug:
-            raise
+            traceback.print_exc()
         _say(error)
         sys.exit(2)
     except KeyboardInterrupt:

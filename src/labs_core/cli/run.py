@@ -62,15 +62,18 @@ def run(
     except training.Stopped as stop:
         print(
             f"\nStopped ({stop}). Nothing but the current epoch is lost: "
-            f"labs run {lab} --resume goes on.",
+            f"labs run {lab} --resume {stop.run} goes on.",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(text + "\n", encoding="utf-8")
     if as_json:
         print(text)
     else:
         show(report)
+    if json_file:
+        try:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise LabsError(f"{json_file} cannot be written", error.strerror or "") from None

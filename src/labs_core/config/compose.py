@@ -72,6 +72,17 @@ def options(lab: str) -> dict[str, list[str]]:
     return {group: sorted(names) for group, names in sorted(_groups(lab).items())}
 
 
+def data_rooms(config: DictConfig) -> Iterator[DictConfig]:
+    """`data`, and wherever else a lab has put a data set."""
+    for name in config:
+        node = config._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            if "card" in node:
+                yield node
+            else:
+                yield from data_rooms(node)
+
+
 def _parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     for text in overrides:
@@ -177,7 +188,8 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 def _file_url(folder: Path) -> str:
     # Quoted for Hydra's grammar; not as_uri(), which percent-encodes what Hydra does not decode.
-    return f"'file://{folder.as_posix()}'"
+    path = folder.as_posix().replace("'", "\\'")
+    return f"'file://{path}'"
 
 
 def _settings(room: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from omegaconf import MISSING
 
 @dataclass
 class TrainerConfig:
-    """Where and how long to train; see `train/loop.py` for what becomes of each key."""
+    """Where and how long to train; see `train/trainer.py` for what becomes of each key."""
 
     accelerator: str = MISSING  # cpu, gpu or auto
     devices: int = MISSING  # processes, one device each

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
+from labs_core.config.compose import data_rooms
 from labs_core.errors import LabsError
 
 
@@ -19,24 +19,13 @@ def build_data(config: DictConfig) -> Any:
     It is the data set's own, or the lab's `datamodule` around it where there is one.
     """
     config = config.copy()
-    for room in _data_rooms(config):
+    for room in data_rooms(config):
         with open_dict(room):
             del room["card"]  # for the catalog, not for the loaders
             room["seed"] = config.seed
     data = _make(config.datamodule if "datamodule" in config else config.data)
     data.setup()
     return data
-
-
-def _data_rooms(config: DictConfig) -> Iterator[DictConfig]:
-    """`data`, and wherever else a lab has put a data set."""
-    for name in config:
-        node = config._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
-            if "card" in node:
-                yield node
-            else:
-                yield from _data_rooms(node)
 
 
 def build_module(config: DictConfig, data: Any) -> pl.LightningModule:

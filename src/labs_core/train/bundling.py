@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from labs_core.bundle.export import to_onnx
 from labs_core.bundle.mlflow_files import write_mlflow_files
 from labs_core.bundle.parity import check
 from labs_core.bundle.write import write
+from labs_core.errors import LabsError
 from labs_core.tasks import get_task
 from labs_core.train.folder import RunFolder
 
@@ -52,7 +54,11 @@ def export(
     answers = get_task(spec.task).postprocess(
         {name: values[checked] for name, values in predictions.items()}, spec.params
     )
-    check(bundle, data.raw("test", checked), answers)
+    try:
+        check(bundle, data.raw("test", checked), answers)
+    except LabsError:
+        shutil.rmtree(folder.bundle)  # nobody shall serve it
+        raise
     write_mlflow_files(bundle)
     return folder.bundle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import random
 import time
 from typing import Any
@@ -40,8 +41,12 @@ class Checkpoints(pl.Callback):
         now = time.monotonic()
         self.fit_seconds += now - self._resumed_at
         self._resumed_at = now
-        # What the journal holds must not be older than the checkpoint: a resumed run does not
-        # log the epochs again that lie before it.
+        # What the journal holds must not be older than the checkpoint: a resumed run does not log
+        # the epochs again that lie before it. Lightning logs this epoch only after this callback,
+        # at this step; the tracker keeps the first of the two.
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+        logged = trainer._logger_connector.metrics["log"]
+        self.tracker.metrics({name: float(value) for name, value in logged.items()}, step)
         self.tracker.flush()
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None and self._improves(float(value)):
@@ -83,6 +88,8 @@ class Checkpoints(pl.Callback):
         random.setstate(state_dict["python"])
 
     def _improves(self, value: float) -> bool:
+        if math.isnan(value):  # nothing would ever be better
+            return False
         return self.best is None or self.sign * value > self.sign * self.best
 
 

@@ -69,6 +69,14 @@ class RunFolder:
             json.dumps({**self.read(), **fields}, indent=2, ensure_ascii=False).encode(),
         )
 
+    def in_use(self) -> bool:
+        """Whether a process works on this run now."""
+        try:
+            with self.locked():
+                return False
+        except LabsError:
+            return True
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Held while a process works on this run; released by the system when the process dies."""
@@ -119,7 +127,7 @@ def resumable(lab: str, name: str | None) -> RunFolder:
     candidates = all_runs(lab)
     if name is None:
         for folder in candidates:
-            if folder.read().get("state") != "finished":
+            if folder.read().get("state") != "finished" and not folder.in_use():
                 return folder
         raise LabsError(f"No run of {lab} is unfinished", remedy=f"Start one with: labs run {lab}")
     for folder in candidates:
@@ -142,7 +150,7 @@ def passed_labs() -> set[str]:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, then rename: a reader (or a kill) sees the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
     with beside.open("wb") as file:
         file.write(content)
         file.flush()

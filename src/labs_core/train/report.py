@@ -44,6 +44,7 @@ class Report:
         """Plain values; a metric that is not a number becomes null, as JSON has no NaN."""
         plain = asdict(self)
         plain["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
+        plain["baseline"] = {k: _finite(v) for k, v in self.baseline.items()}
         plain["targets"] = [{**v, "actual": _finite(v["actual"])} for v in plain["targets"]]
         return plain
 

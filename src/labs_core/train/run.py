@@ -8,19 +8,30 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from labs_core import catalog
-from labs_core.config.compose import Composed, compose
+from labs_core.config.compose import Composed, compose, data_rooms
+from labs_core.errors import LabsError
 from labs_core.train import folder as run_folders
 from labs_core.train.folder import RunFolder
 from labs_core.train.report import Report
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which Lightning turns into an exit of its own."""
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, which Lightning turns into an exit of its own.
+
+    Args:
+        signal_name: such as SIGINT.
+        run: the name of the run, to be resumed by.
+    """
+
+    def __init__(self, signal_name: str, run: str) -> None:
+        super().__init__(signal_name)
+        self.run = run
 
 
 def start(lab: str, overrides: Sequence[str], profile: str | None) -> Report:
@@ -30,17 +41,17 @@ def start(lab: str, overrides: Sequence[str], profile: str | None) -> Report:
         LabsError: whatever the user can mend; before anything heavy is imported where possible.
         Stopped: Ctrl-C; the run can be resumed.
     """
+    _help_if_worker()
     composed = compose(lab, overrides, profile)
     _ensure_data(composed.config)
-    folder = _worker_folder() or _new_folder(lab, composed)
-    return _live(folder, composed.config, resumed=False)
+    return _live(_new_folder(lab, composed), composed.config, resumed=False)
 
 
 def resume(lab: str, name: str | None) -> Report:
     """Go on with an unfinished run, with the configuration that it was started with."""
+    _help_if_worker()
     folder = run_folders.resumable(catalog.get_lab(lab).name, name)
-    config = OmegaConf.load(folder.path / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config = _config_of(folder)
     _ensure_data(config)
     return _live(folder, config, resumed=True)
 
@@ -48,8 +59,9 @@ def resume(lab: str, name: str | None) -> Report:
 def _ensure_data(config: DictConfig) -> None:
     from labs_core.data import store
 
-    if catalog.get_data_set(config.data.name).splits:  # the user's own folder has nothing to fetch
-        store.ensure(config.data.name)
+    for room in data_rooms(config):
+        if catalog.get_data_set(room.name).splits:  # the user's own folder has nothing to fetch
+            store.ensure(room.name)
 
 
 def _new_folder(lab: str, composed: Composed) -> RunFolder:
@@ -67,29 +79,41 @@ def _new_folder(lab: str, composed: Composed) -> RunFolder:
         created=time.time(),
         state="running",
     )
-    os.environ[_WORKER_FOLDER] = str(folder.path)  # for the other processes of trainer=ddp
     return folder
 
 
-_WORKER_FOLDER = "LABS_RUN_FOLDER"
+def _config_of(folder: RunFolder) -> DictConfig:
+    """The configuration that the run was started with."""
+    config = OmegaConf.load(folder.path / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return config
 
 
-def _worker_folder() -> RunFolder | None:
-    """The run that this process helps with: Lightning starts the command again for each rank."""
-    from pathlib import Path
+_WORKERS_FOLDER = "LABS_RUN_FOLDER"
 
+
+def _help_if_worker() -> None:
+    """Lightning starts the command again for each further process of trainer=ddp; they only fit."""
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        return None
-    return RunFolder(Path(os.environ[_WORKER_FOLDER]))
+        return
+    # Stopping is the first process's business; it ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if _WORKERS_FOLDER not in os.environ:
+        raise LabsError(
+            "labs run starts its processes itself",
+            remedy="Start it once, with trainer=ddp trainer.devices=N.",
+        )
+    from labs_core.train.work import help_fit
+
+    folder = RunFolder(Path(os.environ[_WORKERS_FOLDER]))
+    help_fit(folder, _config_of(folder))
+    sys.exit(0)
 
 
 def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
-    if int(os.environ.get("LOCAL_RANK", 0)) > 0:
-        from labs_core.train.work import help_fit
-
-        help_fit(folder, config)
-        sys.exit(0)
-    with folder.locked(), _signals():
+    os.environ[_WORKERS_FOLDER] = str(folder.path)
+    with folder.locked(), _signals(folder.name):
         folder.update(state="running")
         from labs_core.train.work import work
 
@@ -108,13 +132,13 @@ def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def _signals(run: str) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the run through `Stopped`, so that everything is left in order."""
 
     def stop(number: int, frame: Any) -> None:
         for each in numbers:  # a second one must not disturb the tidying up
             signal.signal(each, signal.SIG_IGN)
-        raise Stopped(signal.Signals(number).name)
+        raise Stopped(signal.Signals(number).name, run)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, stop) for number in numbers}

@@ -32,8 +32,8 @@ def quiet() -> None:
 def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> pl.Trainer:
     """The Trainer that fits; raises LabsError where the machine lacks what the config asks for."""
     processes = config.devices if config.strategy != "auto" else 1
-    torch.set_num_threads(config.threads or max(cores() // processes, 1))
     try:
+        torch.set_num_threads(config.threads or max(cores() // max(processes, 1), 1))
         return pl.Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
@@ -49,7 +49,7 @@ def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) 
             deterministic="warn" if torch.cuda.is_available() else False,
             **_NOTHING_OF_LIGHTNINGS,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise LabsError(
             "The trainer cannot start with these settings",
             str(error).splitlines()[0],
@@ -66,6 +66,12 @@ def make_evaluator(config: DictConfig) -> pl.Trainer:
         logger=False,
         **_NOTHING_OF_LIGHTNINGS,
     )
+
+
+def end_workers(trainer: pl.Trainer) -> None:
+    """End the other processes of trainer=ddp, which do not hear of a stop by themselves."""
+    for process in getattr(trainer.strategy.launcher, "procs", ()):
+        process.terminate()
 
 
 _NOTHING_OF_LIGHTNINGS: dict[str, Any] = {

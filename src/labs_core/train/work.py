@@ -27,7 +27,7 @@ from labs_core.train.machine import peak_memory_mb
 from labs_core.train.progress import EpochProgress
 from labs_core.train.report import Report, errors_left, grade
 from labs_core.train.run import Stopped
-from labs_core.train.trainer import make_evaluator, make_trainer, quiet
+from labs_core.train.trainer import end_workers, make_evaluator, make_trainer, quiet
 
 
 def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
@@ -37,13 +37,13 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     module: Any = build_module(config, data)  # with export and figures, where the lab has them
     deliver_pending_in_background(runs_dir())
     tracker = _open_tracker(folder, config)
+    checkpoints = Checkpoints(folder, tracker, config.monitor, config.mode)
+    callbacks = [EpochProgress(), checkpoints]
     status: Status = "FAILED"
     try:
+        trainer = make_trainer(config.trainer, JournalLogger(tracker), callbacks)
         _describe(tracker, folder, config, data)
 
-        checkpoints = Checkpoints(folder, tracker, config.monitor, config.mode)
-        logger = JournalLogger(tracker)
-        trainer = make_trainer(config.trainer, logger, [EpochProgress(), checkpoints])
         trainer.fit(
             module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
         )
@@ -81,6 +81,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         status = "FINISHED"
     except Stopped:
         status = "KILLED"
+        end_workers(trainer)
         raise
     finally:
         delivery = tracker.finish(status, config.tracking.timeout_s)
@@ -121,7 +122,7 @@ def _open_tracker(folder: RunFolder, config: DictConfig) -> Tracker:
 def _describe(tracker: Tracker, folder: RunFolder, config: DictConfig, data: Any) -> None:
     """Everything that one needs to know to repeat the run."""
     record = folder.read()
-    typed = dict(text.split("=", 1) for text in record["overrides"] if "=" in text)
+    typed = dict(text.lstrip("+").split("=", 1) for text in record["overrides"] if "=" in text)
     tracker.params(
         {**record["choices"], "seed": config.seed, "epochs": config.trainer.max_epochs, **typed}
     )
