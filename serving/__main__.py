@@ -15,7 +15,7 @@ from labs_core.bundle.load import load
 from labs_core.errors import LabsError
 from serving.answers import title
 from serving.app import create_app
-from serving.limits import SESSION_THREADS
+from serving.limits import MAX_CONNECTIONS, SESSION_THREADS
 
 GRACE_S = 10  # how long a request that has begun may take after the signal to stop
 
@@ -65,6 +65,7 @@ def serve(bundle: Path, version: str | None, run_id: str | None, host: str, port
             log_level="warning",
             access_log=False,
             server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
         )
         Server(config, ready).run(sockets=[listener])

@@ -9,15 +9,18 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
+from serving.headers import POLICY
 
 LONGEST_NAME = 60  # characters of a field's name that are worth repeating
 EXAMPLES = "See the examples in /openapi.json."
+CLIENT_GONE = 499  # what proxies log for it; no standard has a status for it
 
 REASONS = {
     "missing": "is missing",
@@ -97,6 +100,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _bad_option)
     app.add_exception_handler(LabsError, _unable)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _broken)
 
 
@@ -130,6 +134,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client hung up in the middle of its upload: nobody reads the answer, nothing is wrong."""
+    return Response(status_code=CLIENT_GONE)
+
+
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path)
-    return _answer(500, "The service failed on this request", "server", "See the server's log.")
+    answer = _answer(500, "The service failed on this request", "server", "See the server's log.")
+    answer.headers.update(POLICY)  # Starlette makes this answer outside of all middleware
+    return answer

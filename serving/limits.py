@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BATCH = 256  # items of one request
+MAX_CONNECTIONS = 128  # at once; any more are answered 503. Their bodies take 2 GB at most
 
 
 def cores() -> int:

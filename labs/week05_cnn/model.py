@@ -219,7 +219,9 @@ class TransferClassifier(pl.LightningModule):
         )
 
     def _log(self, values: dict[str, Tensor], batch: tuple[Tensor, Tensor]) -> None:
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch[1]))
+        self.log_dict(
+            values, on_step=False, on_epoch=True, batch_size=len(batch[1]), sync_dist=True
+        )
 
 
 class Recogniser(nn.Module):

@@ -38,14 +38,16 @@ class Target:
     def parse(cls, text: str) -> Target:
         """Read `METRIC OP VALUE on DATA`; raises LabsError where the text is not of that form."""
         match = re.fullmatch(r"(\S+) (>=|<=|>|<) (\S+) on (\S+)", text.strip())
+        unreadable = LabsError(
+            f"The target '{text}' cannot be read",
+            remedy="Write it as 'test/acc >= 0.95 on mnist'.",
+        )
+        if match is None:
+            raise unreadable
         try:
-            assert match
             return cls(match[1], match[2], float(match[3]), match[4])
-        except (AssertionError, ValueError):
-            raise LabsError(
-                f"The target '{text}' cannot be read",
-                remedy="Write it as 'test/acc >= 0.95 on mnist'.",
-            ) from None
+        except ValueError:
+            raise unreadable from None
 
     def met(self, actual: float) -> bool:
         """Whether `actual` satisfies the criterion. A NaN never does."""

@@ -150,6 +150,9 @@ def test_a_fault_of_the_model_fails_its_request_alone(
     with start("--bundle", str(tmp_path / "narrow")) as service:
         answer = httpx.post(f"{service.url}/predict", json={"items": [row, row]})
         assert answer.status_code == 500
+        headers = httpx.get(f"{service.url}/healthz").headers
+        for name in ("content-security-policy", "x-content-type-options", "referrer-policy"):
+            assert answer.headers[name] == headers[name]
         assert set(answer.json()["error"]) == {"what", "where", "remedy"}
         assert httpx.post(f"{service.url}/predict", json=row).status_code == 200
 

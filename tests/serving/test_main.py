@@ -6,13 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from serving.limits import MAX_CONNECTIONS
 
 Start = Callable[..., AbstractContextManager[Any]]
 
@@ -82,6 +85,37 @@ def test_a_signal_ends_it_well(start: Start, price_bundle: Path, name: str) -> N
         _, complaint = service.process.communicate(timeout=20)
         assert service.process.returncode == 0
         assert complaint == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to send")
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
+def test_a_client_that_hangs_up_in_its_upload_is_no_failure(
+    start: Start, colour_bundle: Path, kind: str
+) -> None:
+    head = f"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: {kind}\r\n"
+    with start("--bundle", str(colour_bundle)) as service:
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(f"{head}Content-Length: 1000\r\n\r\n--b\r\n".encode())
+            httpx.get(f"{service.url}/healthz")  # by now the server has read the first part
+        httpx.get(f"{service.url}/healthz")  # and by now, that there is no more
+        service.process.send_signal(signal.SIGTERM)
+        _, complaint = service.process.communicate(timeout=20)
+    assert complaint == ""
+
+
+def test_more_connections_than_it_can_hold_are_turned_away(
+    start: Start, price_bundle: Path
+) -> None:
+    with start("--bundle", str(price_bundle)) as service, ExitStack() as waiting:
+        host, port = service.url.removeprefix("http://").split(":")
+        for _ in range(MAX_CONNECTIONS):
+            waiting.enter_context(socket.create_connection((host, int(port)), timeout=20))
+        assert httpx.get(f"{service.url}/healthz").status_code == 503
+        waiting.close()
+        deadline = time.monotonic() + 20
+        while httpx.get(f"{service.url}/healthz").status_code != 200:
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM to send")

@@ -68,6 +68,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     while at < len(content):
         key, at = _varint(content, at)
         number, wire_type = key >> 3, key & 7
+        if number == 0 or key >= 1 << 32:  # some readers cut the key to 32 bits: another field
+            raise MalformedError(f"field number {number}")
         value: memoryview | int
         if wire_type == VARINT:
             value, at = _varint(content, at)

@@ -80,7 +80,7 @@ def _golden(bundle: Bundle, items: Sequence[Any]) -> dict[str, bytes]:
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Make `folder` hold `contents`, in one step."""
+    """Make `folder` hold `contents`, in one step; what was there stays where that fails."""
     if folder.exists() and not (folder / format.FILE).is_file():
         raise LabsError(
             f"{folder} is there already", "it is not a bundle", "Choose another folder."
@@ -94,7 +94,12 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             path.write_bytes(content)
         if folder.exists():
             os.replace(folder, old)  # a folder that is not empty cannot be replaced in place
-        os.replace(new, folder)
+        try:
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists():
+                os.replace(old, folder)
+            raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

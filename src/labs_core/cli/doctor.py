@@ -77,8 +77,8 @@ def _hardware() -> Iterator[Finding]:
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         remedy = "" if gpu else "Starter runs do not need one."
         yield Finding("GPU", "ok" if gpu else "note", gpu or "none", remedy)
-    except ImportError:
-        pass
+    except (ImportError, OSError) as error:  # its libraries do not load
+        yield Finding("torch", "problem", f"cannot be imported: {error}", "Run: make setup")
 
 
 def _stores() -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from labs_core.paths import runs_dir
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 60.0  # seconds
+STOP_TIMEOUT = 5.0
 
 
 def ui(
@@ -37,7 +39,7 @@ def ui(
     In the list of runs, tick two or more and press Compare (#/compare-runs). What differs in
     configuration, data and code is what labs compare LAB shows.
     """
-    from labs_core.track.mlflow_setup import tracking_uri
+    from labs_core.track.mlflow_setup import shown, tracking_uri
     from labs_core.track.shipper import deliver_pending
 
     if lab is not None:
@@ -45,10 +47,15 @@ def ui(
     uri = tracking_uri(tracking)
     if uri is None:
         _require_free(port)
+    elif not uri.startswith("http"):
+        raise LabsError(
+            f"The tracking store {shown(uri)} has no page",
+            remedy=f"Show it with: mlflow ui --backend-store-uri {shown(uri)}",
+        )
     deliver_pending(runs_dir())
     page = _page(lab, uri)
     if uri is not None:
-        _show(f"{uri.rstrip('/')}/{page}", browser)
+        _show(f"{shown(uri).rstrip('/')}/{page}", browser)  # the browser asks for a password
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no server behind
     server = _start_server(runs_dir(), port)
@@ -56,7 +63,7 @@ def ui(
         _wait_until_it_answers(server, port)
         _show(f"http://{HOST}:{port}/{page}", browser)
         print("Ctrl-C ends it.", file=sys.stderr)
-        server.wait()
+        _wait_until_ctrl_c(server)
     except KeyboardInterrupt:
         pass
     finally:
@@ -143,16 +150,25 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
     )
 
 
+def _wait_until_ctrl_c(server: subprocess.Popen[bytes]) -> None:
+    code = server.wait()
+    raise LabsError(
+        f"The MLflow server ended by itself (exit code {code})", f"see {runs_dir() / 'ui.log'}"
+    )
+
+
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its worker processes, gently where it listens to that."""
+    """End the server and its worker processes, gently where they listen to that."""
     import psutil
 
     try:
-        workers = psutil.Process(server.pid).children(recursive=True)
+        parent = psutil.Process(server.pid)
+        family = [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
     server.terminate()
-    _, alive = psutil.wait_procs(workers, timeout=5)
-    for worker in alive:
-        worker.kill()
-    server.wait(timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    server.wait()

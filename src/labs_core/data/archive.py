@@ -18,6 +18,12 @@ from labs_core.errors import LabsError
 
 MAX_MEMBER_BYTES = 200_000_000  # no data set of ours has a larger one; a zip bomb has
 
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    RuntimeError,  # a member of a zip is encrypted
+    NotImplementedError,  # or compressed in a way that zipfile does not know
+)
+
 
 def members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each regular file whose whole name matches, in the archive's order.
@@ -27,7 +33,7 @@ def members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     read = _zip_members if zipfile.is_zipfile(archive) else _tar_members
     try:
         yield from read(archive, re.compile(pattern))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise LabsError(f"The archive {archive.name} is damaged", str(error)) from error
 
 

@@ -143,10 +143,7 @@ class ImageArrays(Images):
     def read(self) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
         """The arrays on disk; of the chosen classes only, their labels counted from 0."""
         if not self.folder.is_dir():
-            raise LabsError(
-                f"The data set '{self.name}' is not here",
-                remedy=f"Bring it: labs data fetch {self.name}",
-            )
+            raise store.absent(self.name)
         classes, parts = read_classes(self.folder)
         chosen = self._chosen(classes, parts)
         new_label = np.full(len(classes), -1)

@@ -63,9 +63,7 @@ def verify(name: str) -> str:
     _known(name)
     folder = data_dir() / name
     if not folder.is_dir():
-        raise LabsError(
-            f"The data set '{name}' is not here", remedy=f"Bring it: labs data fetch {name}"
-        )
+        raise absent(name)
     with _alone(name):
         pinned = dvc_cache.pinned(name)
         now = Record.take(folder)
@@ -98,6 +96,13 @@ def where(name: str) -> Place:
     if all(place and (isinstance(place, str) or place.exists()) for place in mirrored):
         return "mirror"
     return "official URL"
+
+
+def absent(name: str) -> LabsError:
+    """The error where a data set is needed that has no folder here."""
+    return LabsError(
+        f"The data set '{name}' is not here", remedy=f"Bring it: labs data fetch {name}"
+    )
 
 
 def _known(name: str) -> DataSet:
@@ -148,9 +153,9 @@ def _outdated(name: str) -> LabsError:
 
 def _bring(card: DataSet, folder: Path, pinned: str) -> None:
     """Make the data set in a folder beside its place, then swap the two."""
-    for left_over in folder.parent.glob(f".{card.name}.new*"):  # of a process that was killed
-        shutil.rmtree(left_over)
     new = folder.with_name(f".{card.name}.new")
+    if new.exists():  # left over by a process that was killed
+        shutil.rmtree(new)
     new.mkdir()
     try:
         with enough_space(f"the data set {card.name}", card.size_mb, folder.parent):

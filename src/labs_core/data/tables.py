@@ -13,7 +13,6 @@ from torch import Tensor
 from labs_core.data import store
 from labs_core.data.formats import SPLITS, read_table
 from labs_core.data.loader import BatchLoader
-from labs_core.errors import LabsError
 from labs_core.paths import data_dir
 
 
@@ -50,10 +49,7 @@ class Table(pl.LightningDataModule):
         if self.splits:
             return
         if not self.folder.is_dir():
-            raise LabsError(
-                f"The data set '{self.name}' is not here",
-                remedy=f"Bring it: labs data fetch {self.name}",
-            )
+            raise store.absent(self.name)
         columns: tuple[str, ...] = ()
         for split in SPLITS:
             columns, values = read_table(self.folder / f"{split}.csv")

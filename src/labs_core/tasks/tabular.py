@@ -40,6 +40,10 @@ class Tabular:
             raise LabsError(f"Task {self.name}", "'features' is not a list of {'name': …}")
         if len(set(_names(params))) != len(features):
             raise LabsError(f"Task {self.name}", "two features have one name")
+        for feature in features:
+            if not _has_range(feature):
+                why = f"'{feature['name']}' lacks finite numbers 'mean' and 'min' ≤ 'max'"
+                raise LabsError(f"Task {self.name}", why)
         if not _named(target):
             raise LabsError(f"Task {self.name}", "'target' is not {'name': …}")
         if params.get("labels") is not None:
@@ -133,3 +137,14 @@ def _names(params: Params) -> list[str]:
 
 def _named(entry: Any) -> bool:
     return isinstance(entry, Mapping) and isinstance(entry.get("name"), str) and bool(entry["name"])
+
+
+def _has_range(feature: Mapping[str, Any]) -> bool:
+    """Whether a form for people can be made: where the feature begins, ends and usually is."""
+    values = [feature.get(key) for key in ("min", "max", "mean")]
+    for value in values:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        if not abs(value) <= LARGEST:  # NaN, too
+            return False
+    return bool(values[0] <= values[1])

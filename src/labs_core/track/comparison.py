@@ -137,7 +137,7 @@ def _runs(client: MlflowClient, experiment_name: str) -> list[Run]:
         return []
     found: list[Run] = []
     token: str | None = None
-    while token is not None or not found:
+    while True:
         page = client.search_runs(
             [experiment.experiment_id],
             max_results=500,
@@ -147,8 +147,7 @@ def _runs(client: MlflowClient, experiment_name: str) -> list[Run]:
         found += page
         token = page.token
         if not token:
-            break
-    return found
+            return found
 
 
 def _named(name: str, runs: Sequence[Run], lab: Lab) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -71,7 +72,8 @@ class Journal:
                 view = view[self._file.write(view) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(size)  # no half line before the retry
+            with contextlib.suppress(OSError):  # of a disk that is gone
+                self._file.truncate(size)  # no half line before the retry
             if not self._warned:
                 log.warning("The journal %s cannot be written: %s", self.path, error)
                 self._warned = True

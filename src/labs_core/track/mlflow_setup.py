@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,11 @@ def prepare_environment() -> None:
 def local_uri(runs: Path) -> str:
     """The tracking URI of the local store."""
     return f"sqlite:///{(runs / 'mlflow.db').as_posix()}"
+
+
+def shown(text: str) -> str:
+    """The text as it may be printed or stored: a URI in it without its `user:password@`."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def tracking_uri(name: str) -> str | None:
@@ -93,7 +99,7 @@ def connect_to_read(uri: str | None, runs: Path) -> MlflowClient | None:
         client.search_experiments(max_results=1)
     except Exception as error:
         raise LabsError(
-            f"The tracking store {uri or local_uri(runs)} does not answer", reason(error)
+            f"The tracking store {shown(uri or local_uri(runs))} does not answer", reason(error)
         ) from error
     return client
 
@@ -106,13 +112,16 @@ def artifact_location(uri: str | None, runs: Path, experiment: str) -> str | Non
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, in one line: the operating system's word for it where there is one."""
+    """Why it failed, in one line: the operating system's word for it where there is one.
+
+    MLflow's own messages quote the address that it asked: without the password of its URI.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
         cause = cause.__cause__ or cause.__context__
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = shown((str(error).strip().splitlines() or [type(error).__name__])[0])
     return text if len(text) <= 200 else text[:199] + "…"
 
 

@@ -12,18 +12,19 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from labs_core.track.journal import Event, Line, read
-from labs_core.track.mlflow_setup import artifact_location, connect, local_uri, reason
+from labs_core.track.mlflow_setup import artifact_location, connect, local_uri, reason, shown
 from labs_core.track.registration import register_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-JOURNAL = "journal.jsonl"
+JOURNAL, DELIVERED = "journal.jsonl", "delivered.json"
 JOURNAL_TAG = "labs.journal"
 MAX_METRICS = 1000  # limits of MLflow's log-batch request
 MAX_PAIRS = 100
@@ -44,6 +45,21 @@ class Progress:
     offset: int = 0  # bytes of the journal
     ended: bool = False  # the last event there is the run's end
 
+    @classmethod
+    def read(cls, folder: Path) -> Progress | None:
+        """Of the run in `folder`; None where nothing is delivered yet, or it is unreadable."""
+        try:
+            return cls(**json.loads((folder / DELIVERED).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None  # sending all of it again is harmless
+
+    def complete(self, folder: Path) -> bool:
+        """Whether the store has the folder's whole journal and the run has ended.
+
+        Reads no line of it. Raises OSError where the journal is gone.
+        """
+        return self.ended and self.offset >= (folder / JOURNAL).stat().st_size
+
 
 class Outbox:
     """Sends the journal in a run's folder to its store, batch by batch.
@@ -55,8 +71,7 @@ class Outbox:
     """
 
     def __init__(self, folder: Path, runs: Path, uri: str | None) -> None:
-        self._journal = folder / JOURNAL
-        self._delivered = folder / "delivered.json"
+        self._folder, self._journal = folder, folder / JOURNAL
         self._runs, self._uri = runs, uri
         self._store = uri or local_uri(runs)
         self._client: MlflowClient | None = None
@@ -65,15 +80,12 @@ class Outbox:
 
     def __str__(self) -> str:
         """The store, for messages: without a password that its URI may hold."""
-        return re.sub(r"//[^@/]*@", "//", self._store)
+        return shown(self._store)
 
     def refresh(self) -> None:
         """Read again how far the delivery is: another process may have been at it."""
-        try:
-            progress = Progress(**json.loads(self._delivered.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return  # none yet, or unreadable: sending all of it again is harmless
-        if progress.uri == self._store:
+        progress = Progress.read(self._folder)
+        if progress and progress.uri == self._store:
             self.progress = progress
 
     def pending(self) -> int:
@@ -82,7 +94,7 @@ class Outbox:
 
     def complete(self) -> bool:
         """Whether the store has the whole journal and the run has ended; reads no line of it."""
-        return self.progress.ended and self.progress.offset >= self._journal.stat().st_size
+        return self.progress.complete(self._folder)
 
     def send_next(self) -> int:
         """Send the next batch; returns how many events it held, 0 where nothing is left.
@@ -97,12 +109,12 @@ class Outbox:
             return 0
         batch = _leading_batch(lines)
         try:
-            self._send(client, batch)
+            self._send(client, [line.event for line in batch])
         except Exception as error:
             if not _is_refusal(error):
                 raise
-            for line in batch:  # find the guilty ones
-                self._send_or_drop(client, line)
+            for event in _singles(batch):  # find the guilty ones
+                self._send_or_drop(client, event)
         self._save(batch[-1])
         return len(batch)
 
@@ -112,17 +124,17 @@ class Outbox:
             self.progress = Progress(self._store)  # the store was deleted or replaced: start again
         return client
 
-    def _send(self, client: MlflowClient, batch: list[Line]) -> None:
-        event = batch[0].event
+    def _send(self, client: MlflowClient, batch: list[Event]) -> None:
+        event = batch[0]
         match event["event"]:
             case "open":
                 self.progress.run_id = self._open(client, event)
             case "params" | "metrics" | "tags":
-                _log_batch(client, self._run_id, [line.event for line in batch])
+                _log_batch(client, self._run_id, batch)
             case "dataset":
                 _log_dataset(client, self._run_id, event)
             case "artifact":
-                path = self._journal.parent / event["path"]
+                path = self._folder / event["path"]
                 _log_artifact(client, self._run_id, path, event["dest"])
             case "register":
                 register_version(client, self._run_id, event, lock=self._runs / "registry.lock")
@@ -131,13 +143,13 @@ class Outbox:
             case kind:
                 log.warning("%s: an event of kind '%s' is skipped", self._journal, kind)
 
-    def _send_or_drop(self, client: MlflowClient, line: Line) -> None:
+    def _send_or_drop(self, client: MlflowClient, event: Event) -> None:
+        kind = event["event"]
         try:
-            self._send(client, [line])
+            self._send(client, [event])
         except Exception as error:
-            if not _is_refusal(error) or line.event["event"] == "open":
+            if not _is_refusal(error) or kind == "open":
                 raise
-            kind = line.event["event"]
             log.warning("%s refused %s of %s: %s", self, kind, self._journal, reason(error))
 
     @property
@@ -177,12 +189,13 @@ class Outbox:
     def _save(self, last: Line) -> None:
         self.progress.offset = last.end
         self.progress.ended = last.event["event"] == "finish"
-        temporary = self._delivered.with_suffix(".tmp")
+        delivered = self._folder / DELIVERED
+        temporary = delivered.with_suffix(".tmp")
         try:
             temporary.write_text(json.dumps(asdict(self.progress)), encoding="utf-8")
-            os.replace(temporary, self._delivered)
+            os.replace(temporary, delivered)
         except OSError as error:  # a full disk: after a kill, some events are sent again
-            log.debug("%s cannot be written: %s", self._delivered, error)
+            log.debug("%s cannot be written: %s", delivered, error)
 
 
 def _leading_batch(lines: list[Line]) -> list[Line]:
@@ -197,6 +210,21 @@ def _leading_batch(lines: list[Line]) -> list[Line]:
     return batch or lines[:1]
 
 
+def _singles(batch: list[Line]) -> Iterator[Event]:
+    """The events of a batch in their smallest parts: of those that have several keys, one each."""
+    for event in (line.event for line in batch):
+        kind = event["event"]
+        if kind in BATCHED:
+            yield from ({**event, kind: {key: value}} for key, value in event[kind].items())
+        else:
+            yield event
+
+
+def _param_name(key: str) -> str:
+    """A name that MLflow takes: `+optimizer.eps` -> `optimizer.eps`, `a@b` -> `a_b`."""
+    return re.sub(r"[^/\w.\- ]", "_", key.lstrip("+"))
+
+
 def _log_batch(client: MlflowClient, run_id: str, events: list[Event]) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
@@ -205,7 +233,11 @@ def _log_batch(client: MlflowClient, run_id: str, events: list[Event]) -> None:
         for event in events
         for key, value in event.get("metrics", {}).items()
     ]
-    params = [Param(*pair) for event in events for pair in event.get("params", {}).items()]
+    params = [
+        Param(_param_name(key), value)
+        for event in events
+        for key, value in event.get("params", {}).items()
+    ]
     tags = [RunTag(*pair) for event in events for pair in event.get("tags", {}).items()]
     for points in _chunks(metrics, MAX_METRICS):
         client.log_batch(run_id, metrics=points)

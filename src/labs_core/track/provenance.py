@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labs_core.paths import ROOT
+from labs_core.track.mlflow_setup import shown
 
 MAX_DIFF = 1_000_000  # bytes of a diff that are kept
 PACKAGES = ("labs", "torch", "pytorch-lightning", "numpy", "hydra-core", "mlflow", "onnxruntime")
@@ -38,7 +39,7 @@ class Git:
         """The tags by which MLflow shows who ran what: its user, source and version columns."""
         named = {
             "mlflow.user": _user(),
-            "mlflow.source.name": " ".join(["labs", *sys.argv[1:]]),
+            "mlflow.source.name": " ".join(["labs", *map(shown, sys.argv[1:])]),
             "mlflow.source.type": "LOCAL",
             "mlflow.source.git.commit": self.commit,
             "mlflow.source.git.branch": self.branch,
@@ -88,14 +89,16 @@ def frozen_requirements() -> str:
     return "".join(f"{name}=={found[name]}\n" for name in sorted(found, key=str.lower))
 
 
-def write(folder: Path) -> None:
-    """Write environment.json, requirements.txt and, where there are changes, code.diff."""
+def write(folder: Path, root: Path = ROOT) -> None:
+    """Write environment.json, requirements.txt and, where `root` has changes, code.diff."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = json.dumps(environment(), indent=2)
     (folder / "environment.json").write_text(facts + "\n", encoding="utf-8")
     (folder / "requirements.txt").write_text(frozen_requirements(), encoding="utf-8")
-    if diff := git().diff:
+    if diff := git(root).diff:
         (folder / "code.diff").write_text(diff, encoding="utf-8", newline="")
+    else:
+        (folder / "code.diff").unlink(missing_ok=True)  # of the run before it was resumed
 
 
 def _git(root: Path, *args: str) -> str:
@@ -127,5 +130,5 @@ def _version(name: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container without a password entry
+    except (ImportError, OSError, KeyError):  # Windows, or a container, without a user's name
         return ""

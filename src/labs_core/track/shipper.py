@@ -10,11 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from labs_core.track.journal import Journal, last_opening, read
-from labs_core.track.mlflow_setup import reason
-from labs_core.track.outbox import JOURNAL, Outbox
+from labs_core.track.mlflow_setup import local_uri, reason
+from labs_core.track.outbox import JOURNAL, Outbox, Progress
 
 MAX_PAUSE = 30.0  # seconds between two attempts at a store that is away
 LAST_ATTEMPTS = 2  # failures in a row after which the end of a run waits no longer
+
+# What a folder can do that was deleted meanwhile, is someone else's, or lies where no lock works.
+UNUSABLE = (OSError, NotImplementedError)
 
 log = logging.getLogger(__name__)
 
@@ -46,23 +49,29 @@ class Shipper(threading.Thread):
 
     def run(self) -> None:
         """Ship until the end; a failure is told once, then tried again after growing pauses."""
-        with delivery_lock(self._folder):
-            self._outbox.refresh()
-            while not self._abandoned.is_set():
-                self._wake.clear()
-                ending = self._ending.is_set()  # asked before sending: nothing comes after it
-                try:
-                    while self._outbox.send_next() and not self._abandoned.is_set():
-                        self._succeeded()
-                except Exception as error:
-                    self._failed(error)
-                    if self._ending.is_set() and self._failures >= LAST_ATTEMPTS:
-                        return
-                    self._pause()
-                else:
-                    if ending:
-                        return
-                    self._wake.wait()
+        try:
+            with delivery_lock(self._folder):
+                self._outbox.refresh()
+                self._ship()
+        except UNUSABLE as error:
+            log.warning("%s cannot be delivered (%s). The run goes on", self._folder, reason(error))
+
+    def _ship(self) -> None:
+        while not self._abandoned.is_set():
+            self._wake.clear()
+            ending = self._ending.is_set()  # asked before sending: nothing comes after it
+            try:
+                while self._outbox.send_next() and not self._abandoned.is_set():
+                    self._succeeded()
+            except Exception as error:
+                self._failed(error)
+                if self._ending.is_set() and self._failures >= LAST_ATTEMPTS:
+                    return
+                self._pause()
+            else:
+                if ending:
+                    return
+                self._wake.wait()
 
     def _pause(self) -> None:
         if self._ending.is_set():
@@ -90,25 +99,16 @@ def deliver_pending(runs: Path) -> int:
     """Send what earlier runs could not; returns how many events are still waiting.
 
     Runs that are in progress are left alone. One that was killed without a word is marked KILLED. A
-    store that does not answer is asked once, not once a run.
+    store that does not answer is asked once, not once a run. A folder that cannot be used is
+    skipped with a warning.
     """
     waiting = 0
     away: set[str] = set()
     for path in sorted(runs.glob(f"*/{JOURNAL}")):
-        opened = last_opening(path)
-        if opened is None:
-            continue
-        outbox = Outbox(path.parent, runs, opened["uri"])
-        if outbox.complete():
-            continue
         try:
-            with run_lock(path.parent):
-                _mark_killed(path)
-        except Timeout:
-            continue  # in progress: its own thread delivers
-        if str(outbox) not in away and not _deliver(path.parent, outbox):
-            away.add(str(outbox))
-        waiting += outbox.pending()
+            waiting += _deliver_late(path.parent, runs, away)
+        except UNUSABLE as error:
+            log.warning("%s cannot be delivered (%s)", path.parent, reason(error))
     return waiting
 
 
@@ -122,13 +122,42 @@ def deliver_pending_in_background(runs: Path) -> threading.Thread:
 
 
 def run_lock(folder: Path) -> FileLock:
-    """Held by the process that runs the run and writes its journal."""
+    """Held while a process works on the run and writes its journal.
+
+    Not reentrant, so that a background delivery in the run's own process leaves it alone, too.
+    """
     return FileLock(folder / "run.lock", timeout=0, thread_local=False)
 
 
 def delivery_lock(folder: Path) -> FileLock:
     """Held by the thread that sends the journal, of the run itself or of a later command."""
     return FileLock(folder / "delivery.lock", thread_local=False)
+
+
+def _deliver_late(folder: Path, runs: Path, away: set[str]) -> int:
+    """Send what waits in one folder, unless its store is `away`; returns how much waits then."""
+    if _is_delivered(folder, runs) or (opened := last_opening(folder / JOURNAL)) is None:
+        return 0
+    outbox = Outbox(folder, runs, opened["uri"])
+    if outbox.complete():
+        return 0
+    try:
+        with run_lock(folder):
+            _mark_killed(folder / JOURNAL)
+    except Timeout:
+        return 0  # in progress: its own thread delivers
+    if str(outbox) not in away and not _deliver(folder, outbox):
+        away.add(str(outbox))
+    return outbox.pending()
+
+
+def _is_delivered(folder: Path, runs: Path) -> bool:
+    """Whether nothing can be left to send, seen without opening the journal, however long it is."""
+    progress = Progress.read(folder)
+    if progress is None or not progress.complete(folder):
+        return False
+    # A local store elsewhere: the folder was moved here, and the store here does not know the run.
+    return progress.uri == local_uri(runs) or progress.uri.startswith("http")
 
 
 def _mark_killed(path: Path) -> None:
@@ -142,18 +171,20 @@ def _mark_killed(path: Path) -> None:
 def _deliver(folder: Path, outbox: Outbox) -> bool:
     """Send all of one journal; False where the store does not answer."""
     try:
-        with delivery_lock(folder).acquire(timeout=0):
+        lock = delivery_lock(folder).acquire(timeout=0)
+    except Timeout:
+        return True  # another process is at it
+    with lock:
+        try:
             outbox.refresh()
             while outbox.send_next():
                 pass
-    except Timeout:
-        pass  # another process is at it
-    except Exception as error:
-        log.warning(
-            "%s cannot be reached (%s); the record of %s waits on disk",
-            outbox,
-            reason(error),
-            folder.name,
-        )
-        return False
+        except Exception as error:
+            log.warning(
+                "%s cannot be reached (%s); the record of %s waits on disk",
+                outbox,
+                reason(error),
+                folder.name,
+            )
+            return False
     return True

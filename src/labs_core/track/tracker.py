@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
 from labs_core.track.journal import Event, Journal, read
-from labs_core.track.mlflow_setup import RUN_TAG
+from labs_core.track.mlflow_setup import RUN_TAG, shown
 from labs_core.track.outbox import JOURNAL, Outbox
-from labs_core.track.shipper import Shipper, run_lock
+from labs_core.track.shipper import UNUSABLE, Shipper, run_lock
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Mode = Literal["max", "min"]
@@ -46,6 +46,8 @@ class Tracker:
         tags: tags of the run from its start.
         enabled: False records nothing and touches nothing: for `tracking=off`, and for the
             processes that help rank 0 of a distributed run.
+        locked: whether the caller holds the folder's `run_lock` already, and keeps it until the run
+            is finished; otherwise the tracker takes it.
 
     Raises:
         LabsError: another live process tracks into this folder, or it cannot be written.
@@ -60,20 +62,22 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
         *,
         enabled: bool = True,
+        locked: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self._finished = threading.Event()
         self._params: set[str] = set()
         self._steps: dict[str, set[int]] = defaultdict(set)  # metric -> steps that are recorded
         self._journal: Journal | None = None
+        self._lock: FileLock | None = None if locked else run_lock(self.folder)
         if enabled:
             self._open(uri, experiment, name, _texts(tags or {}))
 
     def _open(self, uri: str | None, experiment: str, name: str, tags: dict[str, str]) -> None:
-        self._lock = run_lock(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=2)  # a later command may hold it for a moment
+            if self._lock:
+                self._lock.acquire(timeout=2)  # a later command may hold it for a moment
             past = [line.event for line in read(self.folder / JOURNAL)]
             self._journal = Journal(self.folder / JOURNAL)
         except Timeout:
@@ -81,7 +85,8 @@ class Tracker:
                 f"The run '{self.folder.name}' is in progress in another process",
                 remedy="Wait until it ends, or start a new run.",
             ) from None
-        except OSError as error:
+        except UNUSABLE as error:
+            self._unlock()
             raise LabsError(
                 f"The run's folder {self.folder} cannot be written", str(error)
             ) from None
@@ -192,7 +197,7 @@ class Tracker:
             try:
                 self._shipper.end(timeout)
             finally:
-                self._lock.release()
+                self._unlock()
         return Delivery(self.run_id, self._outbox.pending())
 
     def __enter__(self) -> Self:
@@ -200,6 +205,10 @@ class Tracker:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.finish("FINISHED" if kind is None else "FAILED")
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.release()
 
     def _record(self, event: str, **fields: Any) -> None:
         if self._journal:
@@ -223,4 +232,5 @@ class Tracker:
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in values.items()}
+    """As MLflow stores them; a setting such as tracking.uri must not carry its password there."""
+    return {key: shown(str(value)) for key, value in values.items()}

@@ -86,6 +86,20 @@ def test_a_length_written_longer_than_needed_hides_nothing():
     assert external_tensors(model) == ["w"]
 
 
+@pytest.mark.parametrize("key", ["3a", "ba00", "ba80808000"])
+def test_a_key_written_longer_than_needed_hides_nothing(key):
+    graph = model_of(initializers=[outside()]).graph.SerializeToString()
+    assert len(graph) < 128
+    assert external_tensors(bytes.fromhex(key) + bytes([len(graph)]) + graph) == ["w"]
+
+
+@pytest.mark.parametrize("key", ["ba80808010", "ba808080808001", "02"])
+def test_a_key_that_readers_take_for_another_one_is_malformed(key):
+    graph = model_of(initializers=[outside()]).graph.SerializeToString()
+    with pytest.raises(MalformedError, match="field number"):
+        external_tensors(bytes.fromhex(key) + bytes([len(graph)]) + graph)
+
+
 @pytest.mark.parametrize(
     "content", [b"text, no model", b"\x3a\x7f", b"\xff" * 20, b"\x08", b"\x3d\x00", b"\x3b\x00"]
 )

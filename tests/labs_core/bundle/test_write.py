@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 
+from labs_core.bundle.load import load
 from labs_core.bundle.write import write
 from labs_core.errors import LabsError
 
@@ -45,6 +46,22 @@ def test_a_bundle_that_was_there_is_replaced(table, pictures, tmp_path):
     assert bundle.name == "labs-week1"
     assert "bundle/golden/0000.png" not in listing(tmp_path)
     assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_bundle_that_cannot_be_replaced_stays(table, pictures, tmp_path, monkeypatch):
+    write(tmp_path / "bundle", **pictures.arguments)
+    before, replace = listing(tmp_path), os.replace
+
+    def held_open(source, target):  # as on Windows, by a virus scanner that reads the new files
+        if str(source).endswith(".new"):
+            raise PermissionError("in use")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held_open)
+    with pytest.raises(PermissionError):
+        write(tmp_path / "bundle", **table.arguments)
+    assert listing(tmp_path) == before
+    assert load(tmp_path / "bundle").name == pictures.bundle.name
 
 
 def test_a_folder_of_something_else_is_left_alone(table, tmp_path):

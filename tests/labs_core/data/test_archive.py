@@ -91,6 +91,18 @@ def test_a_damaged_archive_is_one_clear_error(tmp_path, keep):
         list(members(tmp_path / "cut.tar.gz", ".*"))
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"), [(6, 1), (8, 99)], ids=["encrypted", "unknown compression"]
+)
+def test_a_zip_that_cannot_be_unpacked_is_one_clear_error(tmp_path, offset, value):
+    content = bytearray(zipped(tmp_path / "a.zip", {"a": b"payload"}).read_bytes())
+    # .ZIP File Format Specification, 4.3.7 and 4.3.12: the flags, and the method after them
+    content[offset] = content[content.index(b"PK\x01\x02") + offset + 2] = value
+    (tmp_path / "b.zip").write_bytes(content)
+    with pytest.raises(LabsError, match=r"b\.zip is damaged"):
+        list(members(tmp_path / "b.zip", ".*"))
+
+
 def test_a_zip_with_a_wrong_checksum_is_damaged(tmp_path):
     content = zipped(tmp_path / "a.zip", {"a": b"payload"}).read_bytes()
     (tmp_path / "b.zip").write_bytes(content.replace(b"payload", b"changed"))

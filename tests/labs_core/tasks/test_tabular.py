@@ -98,6 +98,13 @@ def test_golden_rows_come_back_exactly():
     [
         ({"features": []}, "features"),
         ({"features": [{"mean": 1}]}, "features"),
+        ({"features": [{"name": "age"}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "mean": math.nan}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "max": math.inf}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "max": 10**400}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "min": "0"}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "min": True}]}, "'age' lacks"),
+        ({"features": [{**FEATURES[0], "min": 1.5}]}, "'age' lacks"),
         ({"features": [*FEATURES, FEATURES[0]]}, "two features"),
         ({"target": None}, "target"),
         ({"labels": ["a", 2]}, "labels"),
