@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -13,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from labs_core.bundle.bundle import BATCH_SIZE, Bundle
 from labs_core.tasks.heat_map import overlay as heat_map
-from labs_core.tasks.image_classification import to_pixels
+from labs_core.tasks.image_classification import check_pixels_together, to_pixels
 from labs_core.tasks.task import Answer
 from serving.answers import REFUSALS, Answers, ClassAnswer, Model, respond
 from serving.bodies import json_content, media_type, publish, read_items, refuse_type
@@ -73,7 +74,7 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
                 422, "this model cannot show where it looked", "overlay", "Leave overlay out."
             )
         items, places = await read_pictures(request)
-        predict = functools.partial(explain, bundle) if overlay else bundle.predict
+        predict = functools.partial(answer, bundle, explain if overlay else Bundle.predict)
         return await respond(predict, items, places, model)
 
     @app.get("/samples/{number}.png", include_in_schema=False)
@@ -107,6 +108,14 @@ def sample_pictures(bundle: Bundle) -> list[bytes]:
     size, channels = tuple(bundle.params["size"]), bundle.params["channels"]
     pictures = (to_pixels(item, size, channels) for item in bundle.golden.items[:SHOWN_PICTURES])
     return [base64.b64decode(bundle.task.to_json(each, bundle.params)) for each in pictures]
+
+
+def answer(
+    bundle: Bundle, predict: Callable[[Bundle, list[Any]], list[Answer]], items: list[Any]
+) -> list[Answer]:
+    """What `predict` says of all items of a request: `Bundle.predict` would look batch by batch."""
+    check_pixels_together(items)
+    return predict(bundle, items)
 
 
 def explain(bundle: Bundle, items: list[Any]) -> list[Answer]:

@@ -8,19 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import requests
 import torch
 from torch import Tensor
 
 from labs.week05_cnn.networks import Network
+from labs_core.catalog import OfficialFile
 from labs_core.data.digest import file_hash
-from labs_core.data.download import ResumableDownload
-from labs_core.data.fetch import in_mirror
-from labs_core.data.space import enough_space
+from labs_core.data.fetch import fetch
+from labs_core.data.store import alone
 from labs_core.errors import LabsError
 from labs_core.paths import data_dir
 
-FROM_FILE = "Give weights that you have: pretrain=file pretrain.weights=FILE."
+FROM_FILE = "give weights that you have: pretrain=file pretrain.weights=FILE"
 
 
 class Published(NamedTuple):
@@ -33,6 +32,11 @@ class Published(NamedTuple):
     def url(self) -> str:
         """Where PyTorch publishes it."""
         return f"https://download.pytorch.org/models/{self.file}"
+
+    @property
+    def digits(self) -> str:
+        """The first ones of its sha256."""
+        return self.file.removesuffix(".pth")[-8:]
 
 
 # By the name of the network. Where there are several versions this is the first one: later recipes
@@ -52,7 +56,10 @@ IMAGENET = {
 # Of the ImageNet images, per channel, that the published weights were trained on.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
+
+def is_published(weights: str) -> bool:
+    """Whether these are the published weights: `imagenet`, or a file with the name of one."""
+    return weights == "imagenet" or _digits(Path(weights).name) is not None
 
 
 def load_pretrained(network: Network, weights: str | Path) -> None:
@@ -72,7 +79,7 @@ def load_pretrained(network: Network, weights: str | Path) -> None:
     else:
         raise LabsError(
             f"There are no published ImageNet weights for {network.name}",
-            remedy=f"There are some for {', '.join(IMAGENET)}. {FROM_FILE}",
+            remedy=f"There are some for {', '.join(IMAGENET)}. Or {FROM_FILE}.",
         )
     set_weights(network, read_weights(path), path.name)
 
@@ -89,23 +96,11 @@ def fetch_weights(published: Published) -> Path:
     target = data_dir() / "weights" / published.file
     if target.is_file():
         return target
-    mirrored = in_mirror(published.url)
-    if isinstance(mirrored, Path) and mirrored.is_file():
-        return mirrored
-    places = [mirrored, published.url] if isinstance(mirrored, str) else [published.url]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    for place in places:
-        with enough_space(published.file, published.megabytes, target.parent):
-            reason = _download(place, target)
-        if not reason:
-            return target
-        reasons.append(f"{place} {reason}")
-    raise LabsError(
-        f"The weights {published.file} cannot be fetched",
-        " and ".join(reasons),
-        f"Set LABS_DATA_MIRROR to a folder or URL that holds the official files. Or: {FROM_FILE}",
+    official = OfficialFile(
+        published.url, round(published.megabytes * 1e6), sha256=published.digits
     )
+    with alone("weights"):
+        return fetch(official, target.parent, f"The file of weights {published.file}", FROM_FILE)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -117,8 +112,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise LabsError(f"There is no file of weights '{path}'", remedy="Give its whole path.")
-    if promised := HASH_IN_NAME.search(path.name):
-        if not file_hash(path, "sha256").startswith(promised[1]):
+    if digits := _digits(path.name):  # another's file may end in what looks like some: a date
+        if not file_hash(path, "sha256").startswith(digits):
             raise _damaged(path, "its sha256 does not begin with the digits in its name")
     elif zipfile.is_zipfile(path) and (broken := _broken_member(path)):
         raise _damaged(path, f"the checksum of {broken} is wrong")  # torch does not look at it
@@ -181,25 +176,9 @@ def set_weights(network: Network, weights: Mapping[str, Tensor], source: str) ->
     network.load_state_dict(given)
 
 
-def _download(place: str, target: Path) -> str:
-    """Empty where `target` is there now, else why the server did not give it."""
-    unchecked = target.with_name(target.name + ".unchecked")
-    try:
-        ResumableDownload(target)(place, unchecked, None)
-    except requests.HTTPError as error:
-        return f"answers {error.response.status_code} {error.response.reason}"
-    except requests.RequestException as error:
-        return f"cannot be reached ({type(error).__name__})"
-    promised = HASH_IN_NAME.search(target.name)
-    if promised and not file_hash(unchecked, "sha256").startswith(promised[1]):
-        unchecked.unlink()
-        raise LabsError(
-            f"{place} is not the file that its name promises",
-            f"its sha256 does not begin with {promised[1]}",
-            f"Nothing of it was used. Run again, or take it from elsewhere. {FROM_FILE}",
-        )
-    unchecked.replace(target)
-    return ""
+def _digits(name: str) -> str | None:
+    """The digits in the name of a published file; None where it is none."""
+    return next((each.digits for each in IMAGENET.values() if each.file == name), None)
 
 
 def _broken_member(path: Path) -> str | None:

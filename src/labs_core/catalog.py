@@ -83,9 +83,10 @@ class Lab:
 class OfficialFile:
     """One file of a data set at its official place, and how its content is checked.
 
-    Either `sha256` of the whole file, or, for an archive that is made on request or repacked,
-    `members_sha256`: the hash over its members whose names match the pattern `members`, which are
-    all that the data set reads (see `labs_core.data.archive`).
+    Either `sha256` of the whole file (its first digits, where the publisher gives no more), or, for
+    an archive that is made on request or repacked, `members_sha256`: the hash over its members
+    whose names match the pattern `members`, which are all that the data set reads (see
+    `labs_core.data.archive`).
     """
 
     url: str

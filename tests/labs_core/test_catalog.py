@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -54,3 +56,12 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(LabsError, match="There is no data set 'diabets'") as error:
         catalog.get_data_set("diabets")
     assert "Did you mean 'diabetes'?" in error.value.remedy
+
+
+def test_a_target_is_checked_in_optimised_python_too() -> None:
+    code = (
+        "from labs_core.catalog import Target\nfrom labs_core.errors import LabsError\n"
+        "try:\n    Target.parse('acc high')\nexcept LabsError as error:\n    print(error.remedy)"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
+    assert "test/acc >= 0.95 on mnist" in done.stdout, done.stderr

@@ -94,6 +94,8 @@ def test_a_push_alone_never_starts_the_gpu_job() -> None:
     workflow = read(ROOT / ".github/workflows/gpu.yml")
     assert workflow["on"] == {"pull_request": {"types": ["labeled"]}}
     assert workflow["jobs"]["gpu"]["if"] == "github.event.label.name == 'gpu'"
+    # The group is looked at before the job's `if`: another label must not end the running job.
+    assert "github.event.label.name" in workflow["concurrency"]["group"]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the step is written for bash")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labs_core import catalog
-from labs_core.cli.complete import labs
+from labs_core.cli.options import AsJson, Lab, Tracking
 from labs_core.paths import runs_dir
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    lab: Annotated[str, typer.Argument(help="Such as week5.", autocompletion=labs)],
+    lab: Lab,
     runs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -35,8 +35,8 @@ def compare(
         Path | None, typer.Option(help="Write a page with plots that needs no network.")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Write the page and open it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    tracking: Annotated[str, typer.Option(help="Which store: local or server.")] = "local",
+    as_json: AsJson = False,
+    tracking: Tracking = "local",
 ) -> None:
     """Show what differs between runs: configuration, data, code, metrics."""
     from labs_core.track.comparison import compare as read

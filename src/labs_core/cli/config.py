@@ -6,18 +6,17 @@ from typing import Annotated
 
 import typer
 
-from labs_core.cli.complete import labs, settings
+from labs_core.cli.complete import settings
+from labs_core.cli.options import Lab, Profile
 
 
 def config(
-    lab: Annotated[str, typer.Argument(help="Such as week5.", autocompletion=labs)],
+    lab: Lab,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]…", help="As for run.", autocompletion=settings),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="smoke, starter or full.", show_default="starter")
-    ] = None,
+    profile: Profile = None,
     resolve: Annotated[bool, typer.Option(help="Fill in ${…} references.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of YAML.")] = False,
 ) -> None:

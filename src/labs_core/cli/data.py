@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from labs_core import catalog
+from labs_core.cli.options import AsJson
 from labs_core.errors import LabsError
 
 app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")]
 
 
 def complete_name(start: str) -> list[str]:

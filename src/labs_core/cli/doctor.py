@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
 
 import typer
 
+from labs_core.cli.options import AsJson
 from labs_core.paths import ROOT, data_dir, runs_dir
 
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "mlflow", "dvc", "onnxruntime", "fastapi")
@@ -29,7 +29,7 @@ class Finding:
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, disk, memory, GPU, stores and tools; exit 1 if something must be mended."""
     findings = [*_software(), *_hardware(), *_stores(), *_tools()]

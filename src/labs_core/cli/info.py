@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from labs_core import catalog
-from labs_core.cli.complete import labs
+from labs_core.cli.options import AsJson, Lab
 from labs_core.paths import ROOT
 
 
 def info(
-    lab: Annotated[str, typer.Argument(help="Such as week5.", autocompletion=labs)],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    lab: Lab,
+    as_json: AsJson = False,
 ) -> None:
     """One lab: what it is about, its data, targets, variants and expected time."""
     entry = catalog.get_lab(lab)

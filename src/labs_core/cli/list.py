@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from labs_core import catalog
+from labs_core.cli.options import AsJson
 
 
 def list_labs(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """All labs: title, task, starter data, and how far you are."""
     from labs_core.train.folder import passed_labs

@@ -9,6 +9,7 @@ import typer
 
 from labs_core.cli.complete import labs
 from labs_core.cli.model import HELP, locate
+from labs_core.cli.options import AsJson, Tracking
 from labs_core.errors import LabsError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def predict(
     example: Annotated[
         bool, typer.Option("--example", help="The examples that the bundle carries, as input.")
     ] = False,
-    tracking: Annotated[str, typer.Option(help="Whose registry: local or server.")] = "local",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    tracking: Tracking = "local",
+    as_json: AsJson = False,
 ) -> None:
     """One prediction or a few, without a server."""
     from labs_core.bundle.load import load

@@ -11,6 +11,7 @@ import typer
 
 from labs_core.cli.complete import labs
 from labs_core.cli.model import HELP, locate
+from labs_core.cli.options import Tracking
 
 
 def serve(
@@ -21,7 +22,7 @@ def serve(
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
     ] = 8000,
-    tracking: Annotated[str, typer.Option(help="Whose registry: local or server.")] = "local",
+    tracking: Tracking = "local",
 ) -> None:
     """Serve a model: POST /predict for programs, a page to try it for people."""
     bundle, registered = locate(model, tracking)

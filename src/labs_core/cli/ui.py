@@ -16,6 +16,7 @@ import typer
 
 from labs_core import catalog
 from labs_core.cli.complete import labs
+from labs_core.cli.options import Tracking
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
 
@@ -32,7 +33,7 @@ def ui(
     browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Whether to open a browser.")
     ] = True,
-    tracking: Annotated[str, typer.Option(help="Which store: local or server.")] = "local",
+    tracking: Tracking = "local",
 ) -> None:
     """Open the MLflow UI at a lab's runs. Ctrl-C ends it.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -40,11 +42,11 @@ def checkout(name: str, digest: str, target: Path, root: Path = ROOT) -> bool:
     if not _object(cache, digest).exists() and not _pull(name, root):
         return False
     try:
-        for entry in json.loads(_object(cache, digest).read_bytes()):
-            path = target / entry["relpath"]
+        for name, md5 in _listing(cache, digest).items():
+            path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(_object(cache, entry["md5"]), path)
-    except FileNotFoundError:  # a part of it was removed from the cache
+            shutil.copyfile(_object(cache, md5), path)
+    except (FileNotFoundError, PermissionError, _DamagedError):  # a part of it was removed, say
         _empty(target)
         return False
     if combine(hash_files(target)) != digest:  # damaged in the cache
@@ -71,18 +73,43 @@ def _object(cache: Path, digest: str) -> Path:
     return cache / digest[:2] / digest[2:]
 
 
+class _DamagedError(Exception):
+    """A listing in the cache is not what its name promises."""
+
+
+def _listing(cache: Path, digest: str) -> dict[str, str]:
+    """The md5 of each file of the folder with this hash, by its name in the folder."""
+    content = _object(cache, digest).read_bytes()
+    if hashlib.md5(content).hexdigest() + ".dir" != digest:
+        raise _DamagedError("another content than its hash")
+    try:
+        listing = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise _DamagedError("no list of files") from error
+    for name, md5 in listing.items():
+        if not _stays_inside(name) or not re.fullmatch("[0-9a-f]{32}", md5):
+            raise _DamagedError("not a file of this folder, or not in this cache")
+    return listing
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether it leads to a file in the folder that it is relative to, on every system."""
+    parts = name.split("/")
+    return not {"", ".", ".."} & set(parts) and not {"\\", ":", "\0"} & set(name)
+
+
 def _pull(name: str, root: Path) -> bool:
     """Bring the data set from the default remote into the cache."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
-        if not repo.config["core"].get("remote"):
-            return False
-        try:
+    try:
+        with Repo(str(root)) as repo:
+            if not repo.config["core"].get("remote"):
+                return False
             repo.fetch(targets=[str(root / "data" / name)])
-        except DvcException:  # away, or without this data set
-            return False
+    except (DvcException, OSError):  # away, not to be read, or without this data set
+        return False
     return True
 
 

@@ -11,9 +11,14 @@ from labs_core.data.digest import file_hash
 from labs_core.data.space import enough_space
 from labs_core.errors import LabsError
 
+WHOLE = 64  # digits of a sha256
 
-def fetch(file: OfficialFile, downloads: Path, data_set: str) -> Path:
+
+def fetch(file: OfficialFile, downloads: Path, what: str, instead: str = "") -> Path:
     """The file with the right content, downloaded to `downloads` unless a mirror folder holds it.
+
+    `what` it is for begins the errors; `instead` is what one can do without it, in place of taking
+    a data set that needs no network.
 
     LABS_DATA_MIRROR, a folder or a URL, stands for `https://` of the official URL and comes first;
     what it lacks comes from the official place.
@@ -23,18 +28,18 @@ def fetch(file: OfficialFile, downloads: Path, data_set: str) -> Path:
     mirrored = in_mirror(file.url)
     if isinstance(mirrored, Path) and mirrored.is_file():
         if not is_right(file, mirrored):
-            raise _changed(file, str(mirrored), data_set)
+            raise _changed(file, str(mirrored), what)
         return mirrored
     places = [mirrored, file.url] if isinstance(mirrored, str) else [file.url]
     reasons = []
     for url in places:
         target = downloads / _local_name(file)
-        with enough_space(f"the download of {data_set}", file.bytes / 1e6, downloads):
-            reason = _download(file, url, target, data_set)
+        with enough_space(what[0].lower() + what[1:], file.bytes / 1e6, downloads):
+            reason = _download(file, url, target, what)
         if not reason:
             return target
         reasons.append(f"{url} {reason}")
-    raise _unreachable(reasons, data_set)
+    raise _unreachable(reasons, what, instead)
 
 
 def in_mirror(url: str) -> Path | str | None:
@@ -60,15 +65,16 @@ def is_right(file: OfficialFile, path: Path) -> bool:
             return members_sha256(path, file.members) == file.members_sha256
         except LabsError:  # not an archive at all
             return False
-    return file_hash(path, "sha256") == file.sha256
+    return bool(file.sha256) and file_hash(path, "sha256").startswith(file.sha256)
 
 
 def _local_name(file: OfficialFile) -> str:
     """Two official files may have the same name; their hashes tell them apart."""
-    return f"{(file.sha256 or file.members_sha256)[:12]}-{Path(file.url).name}"
+    name, digits = Path(file.url).name, (file.sha256 or file.members_sha256)[:12]
+    return name if digits in name else f"{digits}-{name}"
 
 
-def _download(file: OfficialFile, url: str, target: Path, data_set: str) -> str:
+def _download(file: OfficialFile, url: str, target: Path, what: str) -> str:
     """Empty where the file is there now, else why the server did not give it."""
     import pooch
     import requests
@@ -77,7 +83,9 @@ def _download(file: OfficialFile, url: str, target: Path, data_set: str) -> str:
 
     pooch.get_logger().setLevel("WARNING")
     download = ResumableDownload(target)
-    known_hash = f"sha256:{file.sha256}" if file.sha256 else None
+    known_hash = f"sha256:{file.sha256}" if len(file.sha256) == WHOLE else None
+    if known_hash is None and target.exists() and not is_right(file, target):
+        target.unlink()  # pooch would take it as it is
     try:
         while True:
             try:
@@ -85,12 +93,12 @@ def _download(file: OfficialFile, url: str, target: Path, data_set: str) -> str:
             except ValueError:  # pooch: another hash than the known one
                 right = False
             else:
-                right = not file.members_sha256 or is_right(file, target)
+                right = known_hash is not None or is_right(file, target)
             if right:
                 return ""
             target.unlink(missing_ok=True)
             if not download.resumed:  # else the pieces may be of two versions: once more, whole
-                raise _changed(file, url, data_set)
+                raise _changed(file, url, what)
             download.resumed = False
     except requests.HTTPError as error:
         return f"answers {error.response.status_code} {error.response.reason}"
@@ -105,21 +113,24 @@ def _short(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _changed(file: OfficialFile, place: str, data_set: str) -> LabsError:
+def _changed(file: OfficialFile, place: str, what: str) -> LabsError:
     return LabsError(
-        f"The data set '{data_set}' cannot be made: {place} is not the file that it is made from",
-        f"its sha256 is not {file.sha256 or file.members_sha256}",
+        f"{what} cannot be had: {place} is not the official file",
+        f"its sha256 does not begin with {file.sha256}"
+        if file.sha256
+        else f"the sha256 of its members is not {file.members_sha256}",
         "It is damaged or has changed; nothing of it was used. Take it from another place: see "
         "LABS_DATA_MIRROR in `labs data fetch --help`.",
     )
 
 
-def _unreachable(reasons: list[str], data_set: str) -> LabsError:
-    offline = ", ".join(name for name, card in data_sets().items() if card.shipped_by)
+def _unreachable(reasons: list[str], what: str, instead: str) -> LabsError:
+    if not instead:
+        offline = ", ".join(name for name, card in data_sets().items() if card.shipped_by)
+        instead = f"take a data set that needs no network: {offline}"
     mirror = "" if os.environ.get("LABS_DATA_MIRROR") else ", and LABS_DATA_MIRROR is not set"
     return LabsError(
-        f"The data set '{data_set}' cannot be fetched",
+        f"{what} cannot be fetched",
         " and ".join(reasons) + mirror,
-        "Set LABS_DATA_MIRROR to a folder or URL that holds the official files, or take a data set "
-        f"that needs no network: {offline}.",
+        f"Set LABS_DATA_MIRROR to a folder or URL that holds the official files, or {instead}.",
     )

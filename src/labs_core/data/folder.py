@@ -21,7 +21,8 @@ from labs_core.tasks.image_classification import to_pixels
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 )
-HELD_OUT = 15  # percent of each class, for each of val and test
+PHONE_SUFFIXES = frozenset((".heic", ".heif"))  # Pillow does not read them
+HELD_OUT = 0.15  # share of the images, for each of val and test
 LAYOUT = "Make a folder for each class with its images inside: ROOT/cat/1.jpg, ROOT/dog/1.jpg, …"
 
 
@@ -37,8 +38,10 @@ class ImageFolder(Images):
     """The images under `root`, a subfolder for each class, scaled to `image_size` × `image_size`.
 
     Where `root` has a subfolder `train` with the classes in it (and `val`, `test`, one or both),
-    these are the splits. What is missing of val and test is drawn from the training images, 15 %
-    of each class, by the files' names: the same on every machine, and a new file moves no other.
+    these are the splits. What is missing of val and test is drawn from the training images, about
+    15 % for each: every file's name says by itself where it belongs, so the split is the same on
+    every machine, and a new file moves no other. Only a class so small that a split would have
+    none of it lends that split one, which goes back when there are others.
 
     Every image goes through `to_pixels`, as it will when the model is served. Decoded images are
     kept in memory only.
@@ -107,12 +110,8 @@ def find_splits(root: Path) -> dict[str, list[Picture]]:
     else:
         splits = {"train": _find(root, root)}
     _check_classes(root, splits)
-    sizes = _count(splits["train"])
-    share = {label: max(1, size * HELD_OUT // 100) for label, size in sizes.items()}
-    for split in SPLITS[1:]:
-        if split not in splits:
-            splits[split], splits["train"] = _hold_out(splits["train"], share)
-    return splits
+    drawn = [split for split in SPLITS[1:] if split not in splits]
+    return {**splits, **_draw(splits["train"], drawn)}
 
 
 def hash_names_and_contents(hashes: dict[str, str]) -> str:
@@ -132,7 +131,9 @@ def _folders(folder: Path) -> Iterable[Path]:
 
 def _find(root: Path, folder: Path) -> list[Picture]:
     """The images in the folders of classes below `folder`; says on stderr what it passes over."""
-    pictures, ignored = [], []
+    pictures: list[Picture] = []
+    ignored: list[str] = []
+    unread: list[str] = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
         if path.is_dir() or any(part.startswith(".") for part in inside):
@@ -141,14 +142,16 @@ def _find(root: Path, folder: Path) -> list[Picture]:
         if len(inside) > 1 and path.suffix.lower() in SUFFIXES:
             pictures.append(Picture(path, name, unicodedata.normalize("NFC", inside[0])))
         else:
-            ignored.append(name)
-    if ignored:
-        more = f" and {len(ignored) - 3} more" if len(ignored) > 3 else ""
-        print(
-            f"Ignored in {folder}, not images in a class's folder: {', '.join(ignored[:3])}{more}",
-            file=sys.stderr,
-        )
+            (unread if path.suffix.lower() in PHONE_SUFFIXES else ignored).append(name)
+    _say_ignored(folder, "not images in a class's folder", ignored)
+    _say_ignored(folder, "HEIC is not read here, save them as JPEG", unread)
     return sorted(pictures, key=_random_key)
+
+
+def _say_ignored(folder: Path, why: str, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        print(f"Ignored in {folder}, {why}: {', '.join(names[:3])}{more}", file=sys.stderr)
 
 
 def _random_key(picture: Picture) -> str:
@@ -180,17 +183,24 @@ def _check_classes(root: Path, splits: dict[str, list[Picture]]) -> None:
             raise LabsError(f"{root / split} has {what}", remedy=LAYOUT)
 
 
-def _hold_out(
-    pictures: list[Picture], share: dict[str, int]
-) -> tuple[list[Picture], list[Picture]]:
-    """The first `share` images of each class, and the rest; both in the given, random order."""
-    wanted = dict(share)
-    held_out: list[Picture] = []
-    rest: list[Picture] = []
-    for picture in pictures:
-        wanted[picture.label] -= 1
-        (held_out if wanted[picture.label] >= 0 else rest).append(picture)
-    return held_out, rest
+def _draw(pictures: list[Picture], held_out: list[str]) -> dict[str, list[Picture]]:
+    """Training images, and from among them `held_out` splits, with some of each class in each."""
+    place = {picture: _place(picture, held_out) for picture in pictures}
+    for label in _count(pictures):
+        own = [picture for picture in pictures if picture.label == label]
+        for split in ("train", *held_out):
+            if not any(place[picture] == split for picture in own):
+                where = [place[picture] for picture in own]
+                fullest = max(("train", *held_out), key=where.count)
+                place[own[where.index(fullest)]] = split
+    return {s: [p for p in pictures if place[p] == s] for s in ("train", *held_out)}
+
+
+def _place(picture: Picture, held_out: list[str]) -> str:
+    """By the hash of its name as a number in 0 … 1: below 0.15 it is val's, below 0.3 test's."""
+    number = int(_random_key(picture)[:13], 16) / 16**13
+    split = SPLITS[1:][int(number / HELD_OUT)] if number < 2 * HELD_OUT else "train"
+    return split if split in held_out else "train"
 
 
 def _count(pictures: list[Picture]) -> dict[str, int]:

@@ -37,7 +37,7 @@ def ensure(name: str) -> Path:
     record = Record.read(folder)
     if record and record.digest == (pinned or record.digest) and record.still_holds(folder):
         return folder
-    with _alone(name):
+    with alone(name):
         if not _is_right(name, folder, pinned):
             _bring(card, folder, pinned)
     return folder
@@ -50,7 +50,7 @@ def replace(name: str, from_source: bool = False) -> Path:
     that is DVC's own stage, which writes `dvc.lock` afterwards.
     """
     card, folder = _known(name), data_dir() / name
-    with _alone(name):
+    with alone(name):
         _bring(card, folder, "" if from_source else dvc_cache.pinned(name))
     return folder
 
@@ -64,7 +64,7 @@ def verify(name: str) -> str:
     folder = data_dir() / name
     if not folder.is_dir():
         raise absent(name)
-    with _alone(name):
+    with alone(name):
         pinned = dvc_cache.pinned(name)
         now = Record.take(folder)
         _check(name, now, Record.read(folder), pinned)
@@ -98,7 +98,7 @@ def where(name: str) -> Place:
     return "official URL"
 
 
-def absent(name: str) -> LabsError:
+def absent(name: str | None) -> LabsError:
     """The error where a data set is needed that has no folder here."""
     return LabsError(
         f"The data set '{name}' is not here", remedy=f"Bring it: labs data fetch {name}"
@@ -182,7 +182,7 @@ def _produce(card: DataSet, folder: Path) -> None:
     downloads = folder.parent / ".downloads"
     if card.files:
         downloads.mkdir(exist_ok=True)
-    files = [fetch(file, downloads, card.name) for file in card.files]
+    files = [fetch(file, downloads, f"The data set '{card.name}'") for file in card.files]
     try:
         with working(f"Making the data set {card.name}"):
             module.produce(files, folder)
@@ -198,8 +198,8 @@ def _produce(card: DataSet, folder: Path) -> None:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """One process at a time brings or checks a data set; the others wait for it."""
+def alone(name: str) -> Iterator[None]:
+    """One process at a time brings or checks what is called so; the others wait for it."""
     from filelock import FileLock, Timeout
 
     data_dir().mkdir(parents=True, exist_ok=True)

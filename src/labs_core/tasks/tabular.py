@@ -141,7 +141,7 @@ def _named(entry: Any) -> bool:
 
 def _has_range(feature: Mapping[str, Any]) -> bool:
     """Whether a form for people can be made: where the feature begins, ends and usually is."""
-    values = [feature.get(key) for key in ("min", "max", "mean")]
+    values: list[Any] = [feature.get(key) for key in ("min", "max", "mean")]
     for value in values:
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False

@@ -162,9 +162,9 @@ def _is_delivered(folder: Path, runs: Path) -> bool:
 
 def _mark_killed(path: Path) -> None:
     journal = Journal(path)  # cuts off a torn last line
-    *_, last = read(path)
-    if last.event["event"] != "finish":
-        journal.append("finish", status="KILLED", time=last.event.get("time"))
+    events = [line.event for line in read(path)]
+    if events and events[-1]["event"] != "finish":
+        journal.append("finish", status="KILLED", time=events[-1].get("time"))
     journal.close()
 
 

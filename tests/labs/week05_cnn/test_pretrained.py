@@ -23,6 +23,7 @@ from labs.week05_cnn.pretrained import (
     IMAGENET,
     Published,
     fetch_weights,
+    is_published,
     load_pretrained,
     read_weights,
 )
@@ -159,14 +160,30 @@ def test_one_changed_byte_is_found(make: Make, tmp_path: Path) -> None:
     assert "checksum" in error.why
 
 
-def test_a_file_with_a_hash_in_its_name_must_have_that_hash(make: Make, tmp_path: Path) -> None:
-    file = save(make("resnet10"), tmp_path / "w.pth")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+def test_a_file_with_a_published_name_must_have_the_hash_in_it(make: Make, tmp_path: Path) -> None:
+    file = save(make("resnet18"), tmp_path / "resnet18-f37072fd.pth")
 
-    load_pretrained(make("resnet10"), file.rename(tmp_path / f"w-{digest[:8]}.pth"))
-    (tmp_path / f"w-{digest[:8]}.pth").rename(tmp_path / "w-00000000.pth")
+    assert "sha256" in refuse(make("resnet18"), file).why
 
-    assert "sha256" in refuse(make("resnet10"), tmp_path / "w-00000000.pth").why
+
+def test_a_date_in_the_name_of_ones_own_file_is_no_hash(make: Make, tmp_path: Path) -> None:
+    file = save(make("resnet10"), tmp_path / "mymodel-20261120.pth")
+
+    load_pretrained(make("resnet10"), file)
+
+
+@pytest.mark.parametrize(
+    ("weights", "published"),
+    [
+        ("imagenet", True),
+        ("resnet18-f37072fd.pth", True),
+        ("somewhere/else/vit_b_16-c867db91.pth", True),
+        ("resnet18-20261120.pth", False),
+        ("resnet18-f37072fd.pth/mine.pth", False),
+    ],
+)
+def test_published_weights_are_known_by_their_names(weights: str, published: bool) -> None:
+    assert is_published(weights) == published
 
 
 @pytest.mark.parametrize("content", [b"weights", b"\x80\x02}q\x00.", b"PK\x03\x04" + bytes(100)])
@@ -297,7 +314,7 @@ def test_a_mirror_folder_is_used_in_place(
     file = fetch_weights(published)
 
     assert file == folder / "download.pytorch.org" / "models" / published.file
-    assert not data.exists()
+    assert not (data / "weights").exists()
 
 
 def test_weights_come_from_a_mirror_server_once(
@@ -328,7 +345,7 @@ def test_a_download_with_another_content_is_thrown_away(
     (folder / "download.pytorch.org" / "models" / published.file).write_bytes(b"<html>")
     monkeypatch.setenv("LABS_DATA_MIRROR", server)
 
-    with pytest.raises(LabsError, match="not the file that its name promises"):
+    with pytest.raises(LabsError, match="is not the official file"):
         fetch_weights(published)
 
     assert list((data / "weights").iterdir()) == []

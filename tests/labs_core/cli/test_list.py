@@ -84,6 +84,7 @@ def test_a_misspelt_lab_suggests_the_right_one(labs_cli: Callable[..., Any]) -> 
         ("labs run we", "week5"),
         ("labs run week5 mod", "model=vit"),
         ("labs run week5 --profile sm", "smoke"),
+        ("labs config week5 --profile sm", "smoke"),
     ],
 )
 def test_tab_completes_labs_settings_and_profiles(words: str, wanted: str) -> None:
@@ -117,3 +118,12 @@ def test_doctor_finds_this_machine_ready_and_says_what_is_not(
     assert code == 1
     assert findings["runs"]["state"] == "problem"
     assert "LABS_RUNS" in findings["runs"]["remedy"]
+
+
+def test_doctor_says_when_torch_is_broken(labs_cli: Callable[..., Any], tmp_path: Any) -> None:
+    (tmp_path / "torch.py").write_text('raise OSError("a DLL is missing")', encoding="utf-8")
+    code, out, err = labs_cli("doctor", "--json", env={"PYTHONPATH": str(tmp_path)})
+    assert code == 1, err
+    [torch] = [f for f in json.loads(out) if f["what"] == "torch" and f["state"] == "problem"]
+    assert "a DLL is missing" in torch["found"]
+    assert torch["remedy"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -14,7 +15,10 @@ from urllib.parse import quote
 
 import pytest
 
+from labs_core.errors import LabsError
 from labs_core.track.tracker import Tracker
+
+ui = importlib.import_module("labs_core.cli.ui")  # labs_core.cli.ui is also the command's name
 
 
 def free_port() -> int:
@@ -134,3 +138,44 @@ def test_a_server_that_is_away_is_named(labs_cli: Callable) -> None:
     )
     assert code == 2
     assert "http://127.0.0.1:9 does not answer" in err
+
+
+def test_a_server_that_is_away_is_named_without_its_password(labs_cli: Callable) -> None:
+    uri = "http://u:secret@127.0.0.1:9"
+    code, out, err = labs_cli("ui", "--tracking", "server", env={"MLFLOW_TRACKING_URI": uri})
+    assert code == 2
+    assert "http://127.0.0.1:9 does not answer" in err
+    assert "secret" not in out + err
+
+
+def test_a_store_that_is_no_server_has_no_page(labs_cli: Callable) -> None:
+    uri = "postgresql://u:secret@127.0.0.1:9/db"
+    code, _, err = labs_cli("ui", "--tracking", "server", env={"MLFLOW_TRACKING_URI": uri})
+    assert code == 2
+    assert "postgresql://127.0.0.1:9/db has no page" in err
+    assert "mlflow ui --backend-store-uri postgresql://" in err
+    assert "secret" not in err
+
+
+def test_a_server_that_crashes_is_an_error_that_names_its_log() -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(3)"]) as server,
+        pytest.raises(LabsError, match=r"exit code 3.*ui\.log"),
+    ):
+        ui._wait_until_ctrl_c(server)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no program can ignore its end there")
+def test_a_server_that_does_not_listen_is_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ui, "STOP_TIMEOUT", 0.2)
+    code = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('deaf', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as server:
+        assert server.stdout
+        server.stdout.readline()
+        ui._stop(server)
+        assert server.poll() is not None

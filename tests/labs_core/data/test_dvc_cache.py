@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -104,6 +106,55 @@ def test_a_damaged_cache_is_not_used(project, target):
         if file.is_file() and file.suffix != ".dir":
             file.chmod(0o644)
             file.write_bytes(b"9\n")
+    assert not dvc_cache.checkout("toy", digest, target, project)
+    assert list(target.iterdir()) == []
+
+
+def listed(project: Path, content: bytes) -> str:
+    """Put a listing into the cache; returns its hash."""
+    digest = hashlib.md5(content).hexdigest() + ".dir"
+    file = project / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    return digest
+
+
+ONE = hashlib.md5(b"1").hexdigest()  # the content of the file `a`, which the cache has
+
+
+@pytest.mark.parametrize("content", [b"[{", b"3", b"[1]", b'[{"md5": "1"}]', b"\xff"])
+def test_a_listing_that_is_none_is_not_used(project, target, content):
+    assert not dvc_cache.checkout("toy", listed(project, content), target, project)
+    assert list(target.iterdir()) == []
+
+
+def test_a_listing_with_another_hash_than_its_name_is_not_used(project, target):
+    digest = dvc_cache.pinned("toy", project)
+    file = project / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    file.chmod(0o644)
+    file.write_bytes(json.dumps([{"md5": ONE, "relpath": "../evil"}]).encode())
+    assert not dvc_cache.checkout("toy", digest, target, project)
+    assert not (target.parent / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "deep/../../evil", "ABSOLUTE", "..\\evil", "C:evil", ""]
+)
+def test_a_name_that_leads_out_of_the_folder_is_never_written(project, target, name):
+    name = name.replace("ABSOLUTE", str(target.parent / "evil"))
+    entries = [{"md5": ONE, "relpath": "a"}, {"md5": ONE, "relpath": name}]
+    digest = listed(project, json.dumps(entries).encode())
+    before = sorted(target.parent.iterdir())
+    assert not dvc_cache.checkout("toy", digest, target, project)
+    assert sorted(target.parent.iterdir()) == before
+    assert list(target.iterdir()) == []
+
+
+def test_a_remote_that_cannot_be_read_is_no_error(project, target):
+    digest = dvc_cache.pinned("toy", project)
+    shutil.rmtree(project / ".dvc" / "cache")
+    shutil.rmtree(project / "remote")
+    (project / "remote").write_text("a file in the place of the folder", encoding="utf-8")
     assert not dvc_cache.checkout("toy", digest, target, project)
     assert list(target.iterdir()) == []
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,27 +47,68 @@ def split_names(root: Path) -> dict[str, set[str]]:
     return {split: {p.name for p in pictures} for split, pictures in find_splits(root).items()}
 
 
-def test_subfolders_are_classes_and_each_split_has_its_share_of_each(root):
+def touch(root: Path, label: str, names: Iterable[str]) -> None:
+    """Files that only have a name; a split looks at nothing else."""
+    (root / label).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (root / label / f"{name}.jpg").touch()
+
+
+def test_subfolders_are_classes_and_each_split_has_some_of_each(root):
     module = loaded(root)
     assert module.spec.classes == ("cats", "dogs")
     assert (module.spec.height, module.spec.width, module.spec.channels) == (8, 8, 3)
-    assert {s: np.bincount(labels(module, s)).tolist() for s in module.splits} == {
-        "train": [8, 14],
-        "val": [1, 3],
-        "test": [1, 3],
-    }
+    counts = {s: np.bincount(labels(module, s), minlength=2) for s in module.splits}
+    assert sum(counts.values()).tolist() == [10, 20]
+    assert min(map(min, counts.values())) >= 1
 
 
-def test_the_split_depends_on_names_alone_and_a_new_file_moves_no_other(root):
+def test_val_and_test_have_about_15_percent_of_each_class(tmp_path):
+    for label in ("a", "b"):
+        touch(tmp_path, label, map(str, range(1000)))
+    for split, expected in {"train": 700, "val": 150, "test": 150}.items():
+        for label in ("a", "b"):
+            count = sum(picture.label == label for picture in find_splits(tmp_path)[split])
+            assert abs(count - expected) < 50, "more than four standard deviations"
+
+
+def test_the_split_depends_on_names_alone(root):
     before = split_names(root)
     for path in root.rglob("*.png"):
         path.touch()
     assert split_names(root) == before
     assert loaded(root, seed=7).splits["test"][0].equal(loaded(root, seed=8).splits["test"][0])
-    picture(77).save(root / "cats" / "new.png")
-    after = split_names(root)
-    moved = [n for s in before for n in before[s] if n not in after[s]]
-    assert len(moved) <= 1, "at most one makes room where the new one is held out"
+
+
+@pytest.mark.parametrize("ready", ["", "val", "test"])
+def test_a_new_file_moves_no_other(tmp_path, ready):
+    below = "train" if ready else ""
+    for label in ("a", "b"):
+        touch(tmp_path / below, label, (f"old{n}" for n in range(60)))
+        if ready:
+            touch(tmp_path / ready, label, "xy")
+    before = split_names(tmp_path)
+    for step in range(5):
+        touch(tmp_path / below, "a", (f"new{step}-{n}" for n in range(60)))
+        after = split_names(tmp_path)
+        assert all(before[split] <= after[split] for split in before)
+        before = after
+
+
+def test_a_split_that_is_added_moves_no_image_from_train_to_the_other(tmp_path):
+    for label in ("a", "b"):
+        touch(tmp_path / "train", label, map(str, range(60)))
+    before = split_names(tmp_path)
+    touch(tmp_path / "val", "a", "x")
+    assert split_names(tmp_path)["test"] == before["test"]
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_a_small_class_is_in_every_split(tmp_path, count):
+    for n in range(40):
+        touch(tmp_path, f"class {n}", map(str, range(count)))
+    for pictures in find_splits(tmp_path).values():
+        assert {picture.label for picture in pictures} == {f"class {n}" for n in range(40)}
 
 
 def test_training_images_are_mixed(root):
@@ -82,8 +124,8 @@ def test_a_ready_split_is_kept_and_what_is_missing_is_drawn_from_train(tmp_path)
     assert names["test"] == {f"test/{c}" for c in [f"a/{n:02d}.png" for n in range(4)]} | {
         f"test/b/{n}.png" for n in range(50, 54)
     }
-    assert len(names["val"]) == 2
-    assert len(names["train"]) == 14
+    assert {name[:7] for name in names["val"]} == {"train/a", "train/b"}
+    assert len(names["train"]) + len(names["val"]) == 16
     assert all(name.startswith("train/") for name in names["val"] | names["train"])
 
 
@@ -230,6 +272,15 @@ def test_a_text_among_the_images_is_ignored_with_one_line_that_names_it(root, ca
     assert len(lines) == 1
     assert "cats/notes.txt" in lines[0]
     assert "readme.md" in lines[0]
+
+
+def test_photographs_in_heic_are_named_with_what_to_do(root, capsys):
+    (root / "cats" / "IMG_0001.HEIC").write_bytes(b"ftypheic")
+    loaded(root)
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "HEIC" in line
+    assert "save them as JPEG" in line
+    assert "cats/IMG_0001.HEIC" in line
 
 
 def test_a_ready_split_with_an_unknown_class_is_an_error(tmp_path):

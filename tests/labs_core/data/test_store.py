@@ -162,7 +162,7 @@ def test_a_changed_byte_in_the_mirrors_file_makes_no_data_set(data, tmp_path, mo
     (tmp_path / "mirror" / url).parent.mkdir(parents=True)
     (tmp_path / "mirror" / url).write_text("longitude,latitude\n0,0\n")
     monkeypatch.setenv("LABS_DATA_MIRROR", str(tmp_path / "mirror"))
-    with pytest.raises(LabsError, match=r"housing\.csv is not the file that it is made from"):
+    with pytest.raises(LabsError, match=r"housing\.csv is not the official file"):
         store.replace("california", from_source=True)
     assert not (data / "california").exists()
     assert not (data / ".california.new").exists()

@@ -2,6 +2,7 @@ import base64
 import contextlib
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -139,6 +140,16 @@ def test_sixteen_bits_are_scaled_to_eight():
         assert same(to_pixels(content, (H, W), 1), expected), kind
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_bringing_a_large_picture_to_eight_bits_takes_little_memory(kind):
+    image = Image.fromarray(np.ones((1000, 1000), kind))
+    tracemalloc.start()
+    to_pixels(image, (H, W), 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 9 * 1000 * 1000  # bytes: two copies of 4 a pixel, or one and the result
+
+
 @pytest.mark.parametrize("scale", [1, 255])
 def test_floats_are_a_share_or_a_grey_level(scale):
     share = np.random.default_rng(0).random((H, W)).astype(np.float32)
@@ -245,16 +256,29 @@ def test_proportions_are_kept():
 # What is refused
 
 
+def claim(side):
+    """A small PNG file whose header says that it has side × side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    checked = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    body = b"IDAT" + zlib.compress(b"\0" * 64)
+    data = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + checked + data
+
+
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded():
     for side in (8_000, 60_000):
-        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        chunk = b"IHDR" + header
-        checked = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        body = b"IDAT" + zlib.compress(b"\0" * 64)
-        data = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         with pytest.raises(InvalidInput, match="pixels") as caught:
-            to_pixels(b"\x89PNG\r\n\x1a\n" + checked + data, (H, W), 3)
+            to_pixels(claim(side), (H, W), 3)
         assert "smaller" in caught.value.remedy
+
+
+def test_pictures_with_too_many_pixels_together_are_refused_before_one_is_decoded():
+    large = [claim(7_000)] * 21  # 49 million each; none could be decoded
+    with pytest.raises(InvalidInput, match="more than 1000 million pixels together") as caught:
+        get_task("image-classification").preprocess(large, PARAMS)
+    assert caught.value.index == 20
+    assert "fewer" in caught.value.remedy
 
 
 def test_the_limit_is_a_parameter_and_holds_for_arrays_too():

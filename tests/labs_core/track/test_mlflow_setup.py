@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from labs_core.errors import LabsError
-from labs_core.track.mlflow_setup import connect, local_uri, reason, tracking_uri
+from labs_core.track.mlflow_setup import (
+    connect,
+    connect_to_read,
+    local_uri,
+    reason,
+    shown,
+    tracking_uri,
+)
+from labs_core.track.outbox import Outbox
 
 
 def test_the_tracking_configurations_name_their_stores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,3 +72,27 @@ def test_without_such_a_word_the_reason_is_the_first_line_and_short() -> None:
     assert reason(ValueError("first\nsecond")) == "first"
     assert reason(ValueError()) == "ValueError"
     assert len(reason(ValueError("x" * 1000))) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("https://u:p@host:5000/x", "https://host:5000/x"),
+        ("https://u:p@ss@host", "https://host"),
+        ("tracking.uri=postgresql://u:p@host/db", "tracking.uri=postgresql://host/db"),
+        ("see https://u:p@host and http://a@b", "see https://host and http://b"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("https://host/x@y", "https://host/x@y"),
+        ("data@pretrain.data=textures", "data@pretrain.data=textures"),
+    ],
+)
+def test_no_password_is_shown(text: str, safe: str) -> None:
+    assert shown(text) == safe
+
+
+def test_an_error_does_not_tell_the_password(runs: Path) -> None:
+    assert reason(ValueError("no answer from https://u:secret@host")).endswith("https://host")
+    assert str(Outbox(runs / "r", runs, "https://u:secret@host")) == "https://host"
+    with pytest.raises(LabsError, match=r"store http://127\.0\.0\.1:9 does not answer") as caught:
+        connect_to_read("http://u:secret@127.0.0.1:9", runs)
+    assert "secret" not in str(caught.value)

@@ -76,3 +76,33 @@ def test_the_environment_names_what_a_result_depends_on(tmp_path: Path) -> None:
     frozen = (tmp_path / "provenance" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert f"numpy=={version('numpy')}" in frozen
     assert frozen == sorted(frozen, key=lambda line: line.split("==")[0].lower())
+
+
+def test_the_command_is_kept_without_its_passwords(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["labs", "run", "week5", "tracking.uri=https://u:secret@host"]
+    monkeypatch.setattr(sys, "argv", words)
+    command = provenance.git(checkout).tags()["mlflow.source.name"]
+    assert command == "labs run week5 tracking.uri=https://host"
+
+
+def test_a_run_that_is_resumed_from_a_clean_checkout_has_no_old_diff(checkout: Path) -> None:
+    folder = checkout / "provenance"
+    (checkout / "code.py").write_text("a = 2\n", encoding="utf-8")
+    provenance.write(folder, checkout)
+    assert "+a = 2" in (folder / "code.diff").read_text(encoding="utf-8")
+
+    (checkout / "code.py").write_text("a = 1\n", encoding="utf-8")
+    provenance.git.cache_clear()  # as in the process that resumes
+    provenance.write(folder, checkout)
+    assert not (folder / "code.diff").exists()
+
+
+def test_a_system_that_knows_no_user_is_no_error(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "pwd", None)  # as on Windows
+    assert "mlflow.user" not in provenance.git(checkout).tags()

@@ -300,3 +300,34 @@ def test_opening_a_tracker_imports_no_mlflow_and_does_not_wait_for_it(home: Path
     )
     done = subprocess.run([sys.executable, "-c", code, str(home / "r")], capture_output=True)
     assert float(done.stdout) < 1.0, done.stderr
+
+
+def test_names_that_mlflow_does_not_take_are_written_as_it_does(runs: Path, client) -> None:
+    tracker = track(runs / "r")
+    settings = {"data@pretrain.data": "faces", "+optimizer.eps": 1e-6, "seed": 0}
+    tracker.params(settings)
+    run_id = tracker.finish(timeout=60).run_id
+    params = client.get_run(run_id).data.params
+    assert params == {"data_pretrain.data": "faces", "optimizer.eps": "1e-06", "seed": "0"}
+
+
+def test_a_key_that_is_refused_costs_no_other_one(
+    runs: Path, client, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = track(runs / "r")
+    tracker.params({"before": 1, "../up": 2, "after": 3})
+    tracker.metrics({"before": 1, "b%d*": 2, "after": 3}, 1)
+    tracker.tags({"../up": "2", "after": "3"})
+    data = client.get_run(tracker.finish(timeout=60).run_id).data
+    assert data.params == {"before": "1", "after": "3"}
+    assert data.metrics == {"before": 1, "after": 3}
+    assert data.tags["after"] == "3"
+    assert caplog.text.count(" refused ") == 3
+
+
+def test_no_password_gets_into_the_store(runs: Path, client) -> None:
+    tracker = track(runs / "r", note="of https://u:secret@host")
+    tracker.params({"tracking.uri": "https://u:secret@host"})
+    run = client.get_run(tracker.finish(timeout=60).run_id)
+    assert run.data.params == {"tracking.uri": "https://host"}
+    assert run.data.tags["note"] == "of https://host"
