@@ -81,7 +81,7 @@ def test_without_such_a_word_the_reason_is_the_first_line_and_short() -> None:
         ("https://u:p@ss@host", "https://host"),
         ("tracking.uri=postgresql://u:p@host/db", "tracking.uri=postgresql://host/db"),
         ("see https://u:p@host and http://a@b", "see https://host and http://b"),
-        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("sqlite:////srv/a@b/mlflow.db", "sqlite:////srv/a@b/mlflow.db"),
         ("https://host/x@y", "https://host/x@y"),
         ("data@pretrain.data=textures", "data@pretrain.data=textures"),
     ],
