@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,17 @@ def test_too_many_files_are_refused(colours: httpx.Client) -> None:
     answer = colours.post("/predict", files=files(*[b"x"] * 257))
     assert answer.status_code == 400
     assert "256" in answer.json()["error"]["what"]
+
+
+@pytest.mark.parametrize("address", ["/predict", "/predict?overlay=true"])
+def test_too_many_pixels_in_one_request_are_refused(colours: httpx.Client, address: str) -> None:
+    large = bytearray(paint(0, 0, 0))
+    large[16:24] = struct.pack(">II", 2300, 2300)  # its header says so; nothing else is that large
+    large[29:33] = struct.pack(">I", zlib.crc32(large[12:29]))
+    answer = colours.post(address, files=files(*[bytes(large)] * 256))
+    assert answer.status_code == 422
+    assert answer.json()["error"]["where"] == "files[189]"  # 190 × 5.29 million are more than 1000
+    assert "1000 million pixels together" in answer.json()["error"]["what"]
 
 
 def test_a_form_without_parts_is_refused(colours: httpx.Client) -> None:
