@@ -17,7 +17,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from labs.week05_cnn import figures
 from labs.week05_cnn.data import SourceThenTarget, TransferSpec
 from labs.week05_cnn.networks import Network, class_activation_map
-from labs.week05_cnn.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
+from labs.week05_cnn.pretrained import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    is_published,
+    load_pretrained,
+)
 from labs.week05_cnn.transfer import Strategy, freeze, frozen_stages
 from labs_core.bundle.export import Export, Graph
 from labs_core.errors import LabsError
@@ -79,9 +84,9 @@ class TransferClassifier(pl.LightningModule):
         self.make_optimizer, self.schedule = optimizer, scheduler
         self.label_smoothing = label_smoothing
 
-        published = (IMAGENET_MEAN, IMAGENET_STD)  # what those weights expect
-        own = (spec.mean, spec.std)
-        self.normalize = Normalize(*(published if weights == "imagenet" else own))
+        published = weights is not None and is_published(weights)  # they expect ImageNet's pixels
+        statistics = (IMAGENET_MEAN, IMAGENET_STD) if published else (spec.mean, spec.std)
+        self.normalize = Normalize(*statistics)
         self.new_network = partial(
             network,
             num_classes=len(spec.classes),

@@ -72,19 +72,24 @@ class RunFolder:
     def in_use(self) -> bool:
         """Whether a process works on this run now."""
         try:
-            with self.locked():
+            with self.locked(patience=0):
                 return False
         except LabsError:
             return True
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Held while a process works on this run; released by the system when the process dies."""
-        from filelock import FileLock, Timeout
+    def locked(self, patience: float = 2.0) -> Iterator[None]:
+        """Held while a process works on this run; released by the system when the process dies.
 
-        lock = FileLock(self.path / ".lock")
+        A late delivery of its journal may hold the lock for a moment: hence the patience, seconds.
+        """
+        from filelock import Timeout
+
+        from labs_core.track.shipper import run_lock
+
+        lock = run_lock(self.path)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience)
         except Timeout:
             raise LabsError(
                 f"The run {self.name} is still going on", remedy="Wait for it, or stop it first."

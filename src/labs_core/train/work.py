@@ -116,7 +116,9 @@ def _open_tracker(folder: RunFolder, config: DictConfig) -> Tracker:
         **git.tags(),
     }
     uri, enabled = config.tracking.uri, config.tracking.enabled
-    return Tracker(folder.path, uri, config.lab.name, record["label"], tags, enabled=enabled)
+    return Tracker(
+        folder.path, uri, config.lab.name, record["label"], tags, enabled=enabled, locked=True
+    )
 
 
 def _describe(tracker: Tracker, folder: RunFolder, config: DictConfig, data: Any) -> None:
