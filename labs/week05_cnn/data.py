@@ -13,26 +13,40 @@ from labs_core.errors import LabsError
 
 @dataclass(frozen=True)
 class TransferSpec(ImageSpec):
-    """What a network must fit: the target's pictures, and the heads for both sets of classes."""
+    """What a model must know: the target's pictures, the source's classes, and for how long."""
 
     source_classes: tuple[str, ...] = ()
+    source_epochs: int = 0
 
 
 class SourceThenTarget(pl.LightningDataModule):
-    """Loads `source` during the first `source_epochs` epochs and `target` from then on.
+    """Loads `source` during the first share of the run's epochs and `target` from then on.
 
     Everything else (spec, test split, raw inputs, baseline) is the target's: the source is only
-    there to learn from. `source` is None where the first weights come from elsewhere.
+    there to learn from.
+
+    Args:
+        target: the classes that we are after.
+        source: the classes to pre-train on; None where the first weights come from elsewhere.
+        source_share: of all epochs, rounded down to whole ones: a run of few epochs has none.
+        epochs: how many there are in all.
     """
 
     def __init__(
         self,
         target: pl.LightningDataModule,
         source: pl.LightningDataModule | None,
-        source_epochs: int,
+        source_share: float,
+        epochs: int,
     ) -> None:
         super().__init__()
-        self.target, self.source, self.source_epochs = target, source, source_epochs
+        if not 0 <= source_share < 1:
+            raise LabsError(
+                f"pretrain.share={source_share:g} leaves nothing for your classes",
+                remedy="It is a share of the epochs: 0 or more, below 1.",
+            )
+        self.target, self.source = target, source
+        self.source_epochs = int(source_share * epochs) if source else 0
 
     def setup(self, stage: str | None = None) -> None:
         """Load both into memory."""
@@ -49,9 +63,11 @@ class SourceThenTarget(pl.LightningDataModule):
 
     @property
     def spec(self) -> TransferSpec:
-        """The target's pictures and classes, and the source's classes."""
-        source = self.source.spec.classes if self.source else ()
-        return TransferSpec(**vars(self.target.spec), source_classes=source)
+        """The target's, and what is trained before it."""
+        classes = self.source.spec.classes if self.source else ()
+        return TransferSpec(
+            **vars(self.target.spec), source_classes=classes, source_epochs=self.source_epochs
+        )
 
     @property
     def source_steps(self) -> int:

@@ -25,7 +25,6 @@ from labs.week05_cnn.pretrained import (
 )
 from labs.week05_cnn.transfer import Strategy, freeze, frozen_stages
 from labs_core.bundle.export import Export, Graph
-from labs_core.errors import LabsError
 
 
 class Normalize(nn.Module):
@@ -53,10 +52,9 @@ class TransferClassifier(pl.LightningModule):
     """Pre-trains a network on the source classes, then transfers it to the target classes.
 
     Args:
-        spec: size of the pictures and both sets of classes.
+        spec: size of the pictures, both sets of classes, and the epochs on the first.
         network: constructor of one of `labs.week05_cnn.networks`.
         weights: where the first weights come from: None (random), `imagenet` or a file.
-        pretrain_epochs: epochs on the source classes before the target's begin.
         strategy: what may change in the second phase; see `transfer.py`.
         backbone_lr: factor on the backbone's learning rate in the second phase. Its weights are
             good already; the head's are random.
@@ -70,7 +68,6 @@ class TransferClassifier(pl.LightningModule):
         spec: TransferSpec,
         network: Callable[..., Network],
         weights: str | None,
-        pretrain_epochs: int,
         strategy: Strategy,
         backbone_lr: float,
         optimizer: Callable[..., torch.optim.Optimizer],
@@ -79,7 +76,7 @@ class TransferClassifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.pretrain_epochs = pretrain_epochs if spec.source_classes else 0
+        self.pretrain_epochs = spec.source_epochs
         self.strategy, self.backbone_lr = strategy, backbone_lr
         self.make_optimizer, self.schedule = optimizer, scheduler
         self.label_smoothing = label_smoothing
@@ -157,12 +154,6 @@ class TransferClassifier(pl.LightningModule):
         backbone = [p for p in self.network.parameters() if id(p) not in in_heads]
         optimizer = self.make_optimizer([{"params": backbone}, {"params": heads}])
 
-        if self.trainer.max_epochs <= self.pretrain_epochs:
-            raise LabsError(
-                f"All {self.trainer.max_epochs} epochs would be pre-training",
-                "none is left for your classes",
-                f"Set trainer.max_epochs above {self.pretrain_epochs}, or pretrain.epochs lower.",
-            )
         data: SourceThenTarget = self.trainer.datamodule
         first = self.pretrain_epochs * data.source_steps
         second = (self.trainer.max_epochs - self.pretrain_epochs) * data.target_steps
