@@ -52,7 +52,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         evaluator = make_evaluator(config.trainer)
         metrics = _test(evaluator, module, data)
         if checkpoints.best is not None:
-            metrics[config.monitor] = checkpoints.best
+            metrics[f"{config.monitor}_best"] = checkpoints.best
         metrics |= errors_left(metrics, data.baseline())
         predictions = _predict(evaluator, module, data)
         np.savez(folder.path / "test_predictions.npz", **predictions)
@@ -225,7 +225,7 @@ def _deciding(report: Report, config: DictConfig) -> tuple[str, Any]:
     if report.targets:
         first = report.targets[0]
         return first.metric, "max" if first.op in (">=", ">") else "min"
-    return config.monitor, config.mode
+    return f"{config.monitor}_best", config.mode
 
 
 def _met(met: bool) -> str:
