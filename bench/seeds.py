@@ -38,8 +38,8 @@ def row(name: str, reports: list[dict[str, Any]], metric: str) -> str:
     data, profile = reports[0]["data"]["name"], reports[0]["profile"]
     spread = stdev(values) if len(values) > 1 else 0.0
     return (
-        f"| {name} | {data} | {profile} | {mean(values):.4g} ± {spread:.2g} | {min(values):.4g} "
-        f"| {seconds:.0f} s | {memory:,.0f} MB |"
+        f"| {name} | {data} | {profile} | {mean(values):.4g} ± {spread:.2g} "
+        f"| {min(values):.4g} to {max(values):.4g} | {seconds:.0f} s | {memory:,.0f} MB |"
     )
 
 
@@ -66,7 +66,7 @@ def main() -> None:
         {" ".join(arguments.against): settings + arguments.against} if arguments.against else {}
     )
     print(f"{arguments.lab}, {arguments.metric}, {arguments.seeds} seeds, {platform.machine()}")
-    print("| settings | data | profile | mean ± sd | worst | time | memory |")
+    print("| settings | data | profile | mean ± sd | from to | time | memory |")
     print("|---|---|---|---|---|---|---|")
     found: list[list[float]] = []
     for name, side in sides.items():
