@@ -122,7 +122,7 @@ def _wait_for_epoch(run: subprocess.Popen[str]) -> None:
 def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(
     home: Path, labs_cli: Callable[..., Any]
 ) -> None:
-    run = _start(home, "week5", "--profile", "smoke", "trainer.max_epochs=200")
+    run = _start(home, "week5", "--profile", "smoke", "trainer.max_epochs=40")
     _wait_for_epoch(run)
     time.sleep(0.5)
     run.send_signal(signal.SIGINT)
@@ -136,9 +136,6 @@ def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(
     other = labs_cli("run", "week5", "--resume", "seed=3")
     assert other.code == 2
     assert "keeps its settings" in other.stderr
-    [folder] = home.glob("week5-*")
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("max_epochs: 200", "max_epochs: 8"))
     code, out, err = labs_cli("run", "week5", "--resume", "--json")
     assert code == 0, err
     report = json.loads(out)
