@@ -19,7 +19,10 @@ from labs_core.track import provenance
 from labs_core.track.lightning import JournalLogger
 from labs_core.track.shipper import deliver_pending_in_background
 from labs_core.track.tracker import Status, Tracker
-from labs_core.train import figures
+
+# bundling brings MLflow, here and not in the tracker's thread: imported beside the training, it
+# would hold the interpreter for two seconds.
+from labs_core.train import bundling, figures
 from labs_core.train.build import build_data, build_module
 from labs_core.train.checkpoints import Checkpoints, load_best
 from labs_core.train.folder import RunFolder
@@ -159,11 +162,8 @@ def _export(
     """The bundle, where the lab gives one."""
     if not hasattr(module, "export"):
         return None
-    # Not at the top: it imports MLflow, which the tracker's thread does while we train.
-    from labs_core.train.bundling import export
-
     lineage = _lineage(folder, config, data, tracker)
-    return export(folder, config, module, data, predictions, metrics, lineage)
+    return bundling.export(folder, config, module, data, predictions, metrics, lineage)
 
 
 def _lineage(folder: RunFolder, config: DictConfig, data: Any, tracker: Tracker) -> dict[str, Any]:
