@@ -30,7 +30,7 @@ TOUR = {
 
 # Run elsewhere: too long, or a server. The value is the test that runs it.
 ELSEWHERE = {
-    "make setup": ".ci/run",
+    "make test": ".ci/run",
     "make run": "tests/project/test_makefile.py",
     "source .venv/bin/activate": ".ci/run",
     "labs ui week1": "tests/labs_core/cli/test_ui.py",
