@@ -12,7 +12,7 @@ from labs_core.cli.options import AsJson
 def list_labs(
     as_json: AsJson = False,
 ) -> None:
-    """All labs: title, task, starter data, and how far you are."""
+    """All labs: title, starter data, expected time, and which you have passed."""
     from labs_core.train.folder import passed_labs
 
     passed = passed_labs()
@@ -32,17 +32,16 @@ def list_labs(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "lab", "title", "task", "starter data", "minutes"):
-        table.add_column(column)
+    for column in ("", "lab", "title", "starter data", "minutes"):
+        table.add_column(column, no_wrap=column != "title")
     phase = ""
     for lab in catalog.labs().values():
         if lab.phase != phase:
             phase = lab.phase
-            table.add_section()
-            table.add_row("", f"[dim]{phase}[/]")
+            table.add_row("", "", f"[dim]{phase}[/]")
         mark = "[green]✓[/]" if lab.name in passed else " "
         minutes = f"{lab.minutes.get('starter', 0):g}"
-        table.add_row(mark, lab.name, lab.title, lab.task, lab.data[0], minutes)
+        table.add_row(mark, lab.name, lab.title, lab.data[0], minutes)
     console = Console()
     console.print(table)
     console.print("\n[dim]Start with:[/] labs info week1 · labs run week1")
