@@ -79,12 +79,30 @@ def connect(uri: str | None, runs: Path) -> MlflowClient:
     if uri is not None:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     runs.mkdir(parents=True, exist_ok=True)
-    # The first connection creates the tables. Two processes must not do that at once.
-    with FileLock(runs / "mlflow.lock"):
+    with FileLock(runs / "mlflow.lock"):  # two processes must not create it at once
+        if not (runs / "mlflow.db").exists():
+            _create_store(runs / "mlflow.db")
         client = MlflowClient(tracking_uri=local_uri(runs), registry_uri=local_uri(runs))
         client.get_experiment("0")
         _let_readers_and_writers_work_at_once(runs / "mlflow.db")
     return client
+
+
+def _create_store(database: Path) -> None:
+    """An empty store, whole or not at all.
+
+    MLflow builds its tables in dozens of migrations that take a second or two. A kill in the middle
+    leaves a file that nothing can open again, so they are built beside and renamed.
+    """
+    from mlflow.store.db import utils
+
+    new = database.with_name("new.db")
+    for left_by_a_kill in database.parent.glob("new.db*"):
+        left_by_a_kill.unlink()
+    engine = utils.create_sqlalchemy_engine(f"sqlite:///{new.as_posix()}")  # type: ignore[no-untyped-call]
+    utils._initialize_tables(engine)  # type: ignore[no-untyped-call]
+    engine.dispose()
+    os.replace(new, database)
 
 
 def connect_to_read(uri: str | None, runs: Path) -> MlflowClient | None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,26 @@ def test_an_error_does_not_tell_the_password(runs: Path) -> None:
     with pytest.raises(LabsError, match=r"store http://127\.0\.0\.1:9 does not answer") as caught:
         connect_to_read("http://u:secret@127.0.0.1:9", runs)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+def test_a_kill_while_the_store_is_created_leaves_nothing_broken(home: Path) -> None:
+    code = (
+        "from pathlib import Path; import sys\n"
+        "from labs_core.track.mlflow_setup import connect\n"
+        "connect(None, Path(sys.argv[1]))"
+    )
+    creating = subprocess.Popen([sys.executable, "-c", code, str(home)], stderr=subprocess.DEVNULL)
+    half_way = home / "new.db"
+    deadline = time.monotonic() + 60
+    while not (half_way.exists() and half_way.stat().st_size > 100_000):
+        assert creating.poll() is None, "it was done before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    creating.kill()
+    creating.wait()
+    assert not (home / "mlflow.db").exists()
+
+    client = connect(None, home)
+    assert client.create_experiment("after") is not None
+    assert [path.name for path in home.glob("new.db*")] == []
