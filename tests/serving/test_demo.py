@@ -79,8 +79,7 @@ def test_a_chosen_picture_gets_its_classes_as_bars(
 ) -> None:
     page.goto(colours_url)
     page.get_by_label("Choose a picture").set_input_files(orange)
-    page.wait_for_selector("#label:has-text('red')")
-    assert page.locator("#label").inner_text() == "red 75.0 %"
+    page.wait_for_selector("#label:has-text('red 75.0 %')")  # the first sample is red too
     assert bars(page) == ["red 75.0 %", "green 25.0 %", "blue 0.0 %"]
     assert width(page, 0) == pytest.approx(0.75, abs=0.02)
     assert page.locator("#result").get_attribute("aria-busy") == "false"
@@ -92,6 +91,24 @@ def test_the_page_opens_with_the_first_sample(page: Any, colours_url: str) -> No
     pressed = page.locator(".samples button[aria-pressed=true]")
     assert pressed.count() == 1
     assert pressed.locator("img").get_attribute("src") == "samples/0.png"
+
+
+def test_a_slow_first_sample_does_not_overtake_a_chosen_picture(
+    page: Any, colours_url: str, orange: Path
+) -> None:
+    held: list[Any] = []
+    page.route("**/samples/0.png", held.append)
+    page.goto(colours_url, wait_until="domcontentloaded")
+    page.wait_for_function("document.getElementById('file') !== null")
+    while not held:
+        page.wait_for_timeout(20)
+    page.locator("#file").set_input_files(orange)
+    page.wait_for_selector("#label:has-text('red 75.0 %')")
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("#label").inner_text() == "red 75.0 %"
+    assert page.locator(".samples button[aria-pressed=true]").count() == 0
 
 
 def test_a_sample_is_classified_by_click_and_by_keyboard(page: Any, colours_url: str) -> None:

@@ -18,8 +18,10 @@ const { overlay: hasOverlay, maxBytes } = document.getElementById("answer").data
 
 let shown = null; // { original, heat, probabilities } of the picture on show
 let all = false;
+let questions = 0; // asked so far: a sample that is still on its way must not overtake a newer one
 
 async function classify(blob, sample = null) {
+  questions += 1;
   for (const button of samples) button.setAttribute("aria-pressed", String(button === sample));
   if (blob.size > Number(maxBytes)) {
     return complain("The picture's file is too large", "Choose a smaller one.");
@@ -61,7 +63,9 @@ function drawClasses() {
 }
 
 async function trySample(button) {
+  const mine = (questions += 1);
   const response = await fetch(button.dataset.sample);
+  if (mine !== questions) return;
   if (!response.ok) return complain("The sample is not there", "Reload the page.");
   await classify(await response.blob(), button);
 }

@@ -13,6 +13,7 @@ from labs_core.track.journal import Journal, last_opening, read
 from labs_core.track.mlflow_setup import local_uri, reason
 from labs_core.track.outbox import JOURNAL, Outbox, Progress
 
+SHIP_EVERY = 10.0  # seconds: what waits meanwhile goes in one batch, beside the training
 MAX_PAUSE = 30.0  # seconds between two attempts at a store that is away
 LAST_ATTEMPTS = 2  # failures in a row after which the end of a run waits no longer
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Shipper(threading.Thread):
-    """Sends what the journal holds, at once when it is woken, until it is told to end."""
+    """Sends what the journal holds until it is told to end: at first at once, then by and by."""
 
     def __init__(self, folder: Path, outbox: Outbox) -> None:
         super().__init__(name=f"tracking {folder.name}", daemon=True)
@@ -72,6 +73,7 @@ class Shipper(threading.Thread):
                 if ending:
                     return
                 self._wake.wait()
+                self._ending.wait(SHIP_EVERY)
 
     def _pause(self) -> None:
         if self._ending.is_set():
