@@ -1,4 +1,4 @@
-"""`python -m serving --bundle PATH`: serve one bundle until SIGTERM or Ctrl-C."""
+"""`python -m serving --bundle PATH`: serve bundles until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pathlib import Path
 
 import uvicorn
 
-from labs_core.bundle.load import load
 from labs_core.errors import LabsError
-from serving.answers import title
-from serving.app import create_app
-from serving.limits import MAX_CONNECTIONS, SESSION_THREADS
+from serving.app import App
+from serving.models import Announcement, Served, load_model
+from serving.service import Service
+from serving.settings import Settings, add_options, settings_from
 
 GRACE_S = 10  # how long a request that has begun may take after the signal to stop
+# Python lets a thread that computes keep the interpreter for 5 ms; answers to others wait then.
+SWITCH_S = 0.001
 
 
 class Server(uvicorn.Server):
@@ -36,39 +38,63 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Read the arguments and serve. Exit codes: 0 stopped by a signal, 2 cannot start."""
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--version", help="its version in the registry, to name it by")
-    parser.add_argument("--run-id", help="the MLflow run that made it, to name it by")
+    parser.add_argument(
+        "--bundle", type=Path, action="append", default=[], help="a bundle's folder; several times"
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help='a bundle with what is known of it: {"bundle": "FOLDER", "name": "week5", '
+        '"version": "3", "run_id": "…"}; several times',
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free")
-    arguments = parser.parse_args()
+    add_options(parser)
+    options = vars(parser.parse_args())
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn raises it again when it has finished
     try:
-        serve(**vars(arguments))
+        announced = [Announcement(bundle=path) for path in options["bundle"]]
+        announced += [Announcement.parse(text) for text in options["model"]]
+        serve(announced, settings_from(options), options["host"], options["port"])
     except LabsError as error:
         print(f"Error: {str(error).rstrip('.')}.\n{error.remedy}".rstrip(), file=sys.stderr)
         sys.exit(2)
 
 
-def serve(bundle: Path, version: str | None, run_id: str | None, host: str, port: int) -> None:
-    """Serve the bundle in a folder; returns when a signal has ended it."""
+def serve(announced: list[Announcement], settings: Settings, host: str, port: int) -> None:
+    """Serve the models; returns when a signal has ended it."""
+    if not announced:
+        raise LabsError("There is nothing to serve", "", "Name a folder with --bundle.")
     if not 0 <= port <= 65535:  # the system would take it modulo 65536
         raise LabsError(f"There is no port {port}", "", "Choose one from 0 to 65535.")
+    sys.setswitchinterval(SWITCH_S)
     with listen(host, port) as listener:
-        model = load(bundle, threads=SESSION_THREADS)
+        models = [load_model(each) for each in announced]
+        service = Service(settings)
         shown = f"[{host}]" if ":" in host else host
-        name = f"{title(model)} (version {version})" if version else title(model)
-        ready = f"Serving {name} on http://{shown}:{listener.getsockname()[1]}"
+        names = ", ".join(map(_shown, models))
+        ready = f"Serving {names} on http://{shown}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            create_app(model, version, run_id),
+            App(service, models),
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            lifespan="off",
+            timeout_keep_alive=int(settings.keep_alive),
             timeout_graceful_shutdown=GRACE_S,
         )
-        Server(config, ready).run(sockets=[listener])
+        try:
+            Server(config, ready).run(sockets=[listener])
+        finally:
+            service.close()
+
+
+def _shown(served: Served) -> str:
+    version = served.model.version
+    return f"{served.name} (version {version})" if version else served.name
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,23 +1,27 @@
-"""The service over one bundle: an API for programs and a page for people.
+"""The service: an API for programs and pages for people, over one bundle or several.
 
-Nothing here imports torch, Lightning or MLflow, and no code of the bundle is run.
+Nothing here imports torch, Lightning or MLflow, and no code of a bundle is run.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labs_core.bundle.bundle import Bundle
 from labs_core.errors import LabsError, did_you_mean
-from serving import demo, errors
-from serving.answers import Model, model_of
+from serving import demo, errors, metrics
+from serving.bodies import Schemas
 from serving.headers import SafeHeaders
-from serving.limits import BodyLimit
+from serving.limits import BodyLimit, TimeLimit
+from serving.models import Model, Served, placed
+from serving.requests import Requests
+from serving.service import Service
 
-# Task -> the module whose `add_routes(app, bundle, model)` gives it /predict and its page.
+# Task -> the module whose `add_routes` gives it /predict and its page.
 TASKS = {
     "image-classification": "serving.image_classification",
     "tabular": "serving.tabular",
@@ -34,38 +38,72 @@ class Readiness(BaseModel):
     """The service answers questions."""
 
     status: str
-    model: Model
+    models: list[Model]
 
 
-def create_app(bundle: Bundle, version: str | None = None, run_id: str | None = None) -> FastAPI:
-    """The service over `bundle`, which is loaded and has passed its golden batch.
+class App:
+    """The ASGI application. Its models can be replaced while it answers.
 
-    Args:
-        bundle: the model.
-        version: its version in the registry, for the answers to name it.
-        run_id: the MLflow run that made it, where the bundle does not say so itself.
+    A request is answered to its end by the routes, and with the models, that it began with.
+    """
+
+    def __init__(self, service: Service, models: Sequence[Served]) -> None:
+        self.service = service
+        self.show(models)
+        app: ASGIApp = self._route
+        app = BodyLimit(app, service.settings)
+        app = TimeLimit(app, service.settings)
+        app = SafeHeaders(app)
+        self._outermost = Requests(app, service.meters, service.requests)
+
+    def show(self, models: Sequence[Served]) -> None:
+        """Serve these models from the next request on.
+
+        Raises:
+            LabsError: the service does not know the task of one, or one is there twice; then
+                nothing changes.
+        """
+        models = placed(models)
+        self._routes = create_app(self.service, models)
+        self.models = tuple(models)
+        self.service.meters.models(
+            [(m.name, m.model.version or "", m.model.run_id or "") for m in models]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the process's start and end."""
+        await self._outermost(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._routes(scope, receive, send)
+
+
+def create_app(service: Service, models: Sequence[Served]) -> FastAPI:
+    """The routes of these models, at the root where there is one model, else under /models/NAME.
 
     Raises:
-        LabsError: the service does not know the bundle's task.
+        LabsError: the service does not know the task of one.
     """
-    task = bundle.manifest.task
-    if task not in TASKS:
-        raise LabsError(f"The task '{task}' cannot be served", "", did_you_mean(task, TASKS))
-    model = model_of(bundle, version, run_id)
-    # FastAPI's documentation pages load scripts from elsewhere; ours is the demo page.
-    app = FastAPI(title=bundle.name, version=version or "0", docs_url=None, redoc_url=None)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(SafeHeaders)
+    # FastAPI's documentation pages load scripts from elsewhere; ours are the demo pages.
+    name = ", ".join(served.name for served in models)
+    version = models[0].model.version if len(models) == 1 else None
+    app = FastAPI(title=name, version=version or "0", docs_url=None, redoc_url=None)
     errors.install(app)
+    schemas = Schemas(app)
+    for served in models:
+        task = served.bundle.manifest.task
+        if task not in TASKS:
+            raise LabsError(f"The task '{task}' cannot be served", "", did_you_mean(task, TASKS))
+        importlib.import_module(TASKS[task]).add_routes(app, schemas, service, served)
 
     @app.get("/healthz", summary="Is the process alive?")
     async def healthz() -> Health:
         return Health(status="alive")
 
-    @app.get("/readyz", summary="Does it answer, and with which model?")
+    @app.get("/readyz", summary="Does it answer, and with which models?")
     async def readyz() -> Readiness:
-        return Readiness(status="ready", model=model)
+        return Readiness(status="ready", models=[served.model for served in models])
 
-    demo.add_files(app)
-    importlib.import_module(TASKS[task]).add_routes(app, bundle, model)
+    metrics.add_routes(app, service.meters)
+    demo.add_routes(app, models)
     return app

@@ -8,9 +8,11 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json
+from python_multipart import create_form_parser
+from python_multipart.exceptions import FormParserError
 
 from serving.errors import RefusedError, describe
-from serving.limits import off_loop
+from serving.predictions import Items, refuse_too_many
 
 M = TypeVar("M", bound=BaseModel)
 REFERENCE = "#/components/schemas/{model}"
@@ -29,31 +31,86 @@ def refuse_type(*allowed: str) -> RefusedError:
     )
 
 
-async def read_items(
-    request: Request, item: type[M], batch: type[BaseModel]
-) -> tuple[list[M], list[str]]:
-    """The items of a JSON body, which is one `item` or a `batch` {"items": [item, …]}.
-
-    Beside them their places, for complaints: items[0], items[1] …, or nothing for a single one.
-    """
-    body = await request.body()
-    return await off_loop(lambda: _parse(body, item, batch))
-
-
-def _parse(body: bytes, item: type[M], batch: type[BaseModel]) -> tuple[list[M], list[str]]:
+def read_json(body: bytes) -> Any:
+    """What a JSON body holds; raises RefusedError (400) where it is none."""
     try:
-        value = from_json(body)
+        return from_json(body)
     except ValueError as error:
         raise RefusedError(400, f"body is not valid JSON: {error}", "body") from None
-    several = isinstance(value, dict) and "items" in value
+
+
+def read_items(body: bytes, item: type[M], most: int) -> Items:
+    """The items of a JSON body, which is one `item` or a batch {"items": [item, …]}.
+
+    Args:
+        body: the request's.
+        item: what an item is.
+        most: how many of them a request may hold.
+
+    Raises:
+        RefusedError: not JSON, or neither; a bad item of a batch is refused by itself.
+    """
+    value = read_json(body)
+    names = [field.alias or name for name, field in item.model_fields.items()]
+    if not (isinstance(value, dict) and "items" in value):
+        try:
+            return Items([item.model_validate(value)], [""])
+        except ValidationError as error:
+            raise describe(error.errors(include_url=False), [*names, "items"]) from None
+    values = _batch(value, most)
+    items = Items([], [f"items[{n}]" for n in range(len(values))], several=True)
+    for n, each in enumerate(values):
+        try:
+            items.values.append(item.model_validate(each))
+        except ValidationError as error:
+            items.values.append(None)
+            found = [{**e, "loc": ("items", n, *e["loc"])} for e in error.errors(include_url=False)]
+            items.refused[n] = describe(found, names)
+    return items
+
+
+def _batch(value: dict[str, Any], most: int) -> list[Any]:
+    others = [name for name in value if name != "items"]
+    if others:
+        raise describe([{"loc": (others[0],), "type": "extra_forbidden"}], ["items"])
+    values = value["items"]
+    if not isinstance(values, list):
+        raise describe([{"loc": ("items",), "type": "list_type"}])
+    if not values:
+        raise describe([{"loc": ("items",), "type": "too_short"}])
+    refuse_too_many(len(values), most, "items")
+    return values
+
+
+def read_form(body: bytes, content_type: str, most: int) -> list[tuple[str, bytes | None]]:
+    """The parts of a multipart form in order: (field, file's content); None for what is no file.
+
+    Raises:
+        RefusedError: not a multipart form (400), or one of more than `most` parts (422).
+    """
+    parts: list[tuple[str, bytes | None]] = []
+
+    def add(part: Any, content: bytes | None) -> None:
+        refuse_too_many(len(parts) + 1, most, "form")
+        parts.append(((part.field_name or b"").decode("utf-8", "replace"), content))
+
+    def file(part: Any) -> None:
+        part.file_object.seek(0)
+        add(part, part.file_object.read())
+
+    def text(part: Any) -> None:
+        add(part, None)
+
+    in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1, "MAX_BODY_SIZE": len(body) + 1}
     try:
-        checked: Any = (batch if several else item).model_validate(value)
-    except ValidationError as error:
-        names = [field.alias or name for name, field in item.model_fields.items()]
-        raise describe(error.errors(include_url=False), [*names, "items"]) from None
-    if several:
-        return checked.items, [f"items[{index}]" for index in range(len(checked.items))]
-    return [checked], [""]
+        parser = create_form_parser(
+            {"Content-Type": content_type.encode("latin-1")}, text, file, config=in_memory
+        )
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise RefusedError(400, f"body is not a valid form: {error}", "body") from None
+    return parts
 
 
 def json_content(item: type[BaseModel], batch: type[BaseModel], examples: Any) -> dict[str, Any]:
@@ -68,9 +125,22 @@ def json_content(item: type[BaseModel], batch: type[BaseModel], examples: Any) -
     return {"application/json": {"schema": {"anyOf": references}, "examples": shown}}
 
 
-def publish(app: FastAPI, *models: type[BaseModel]) -> None:
-    """Add the schemas that `json_content` refers to. Call it when `app` has all of its routes."""
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in models], ref_template=REFERENCE
-    )
-    app.openapi()["components"]["schemas"].update(schemas["$defs"])
+class Schemas:
+    """The schemas that `json_content` refers to, for the documentation of `app`."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._schemas: dict[str, Any] = {}
+        self._document = app.openapi
+        app.openapi = self._whole_document  # type: ignore[method-assign]
+
+    def add(self, *models: type[BaseModel]) -> None:
+        """Publish the schemas of these models."""
+        _, schemas = models_json_schema(
+            [(model, "validation") for model in models], ref_template=REFERENCE
+        )
+        self._schemas |= schemas["$defs"]
+
+    def _whole_document(self) -> dict[str, Any]:
+        document = self._document()  # made once, when somebody asks
+        document["components"]["schemas"].update(self._schemas)
+        return document

@@ -1,8 +1,9 @@
-"""The demo page at `/`: what a person sees of a bundle."""
+"""The pages at `/`: what a person sees of a bundle, or the list of several."""
 
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 
-from labs_core.bundle.bundle import Bundle
-from serving.answers import Model, title
-from serving.limits import MAX_BATCH
+from serving.models import Served, title
+from serving.service import Service
 
 PAGES = Path(__file__).parent / "pages"
 MOST_METRICS = 3
@@ -29,29 +29,42 @@ mimetypes.add_type("text/css", ".css")
 
 
 def render(
-    request: Request, page: str, bundle: Bundle, model: Model, **context: Any
+    request: Request, page: str, service: Service, served: Served, **context: Any
 ) -> HTMLResponse:
-    """The task's `page` with what every page shows of the bundle, and the task's own `context`."""
-    tested = {k: v for k, v in bundle.metrics.items() if k.startswith("test/") and v is not None}
-    about = {
-        "title": title(bundle),
-        "model": model,
-        "data": bundle.lineage.get("data", {}).get("name"),
-        "task": bundle.manifest.task,
-        "metrics": [(name, f"{value:.3g}") for name, value in tested.items()][:MOST_METRICS],
-        "max_batch": MAX_BATCH,
-        "url": str(request.base_url),
+    """The task's `page` with what every page shows of the model, and the task's own `context`."""
+    about = _about(served) | {
+        "model": served.model,
+        "max_batch": service.settings.max_batch,
+        "url": str(request.base_url).rstrip("/") + f"{served.prefix}/",
+        "root": "../" * served.prefix.count("/"),
     }
     return HTMLResponse(_templates.get_template(page).render(about | context))
 
 
-def add_files(app: FastAPI) -> None:
-    """The pages' scripts and styles; and /docs, where FastAPI's users look, leads to ours.
-
-    FastAPI's own documentation page loads its script from elsewhere, so it is not used.
-    """
+def add_routes(app: FastAPI, models: Sequence[Served]) -> None:
+    """The pages' scripts and styles, the list of several models, and /docs, where FastAPI's users
+    look: its own documentation page loads its script from elsewhere, so it leads to ours."""
     app.mount("/static", StaticFiles(directory=PAGES / "static"), name="static")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> RedirectResponse:
         return RedirectResponse("./#api")
+
+    if len(models) > 1:
+
+        @app.get("/", include_in_schema=False)
+        async def index() -> HTMLResponse:
+            listed = [_about(served) | {"served": served} for served in models]
+            page = _templates.get_template("models.html")
+            return HTMLResponse(page.render(models=listed, title="Models", root=""))
+
+
+def _about(served: Served) -> dict[str, Any]:
+    bundle = served.bundle
+    tested = {k: v for k, v in bundle.metrics.items() if k.startswith("test/") and v is not None}
+    return {
+        "title": title(bundle),
+        "task": bundle.manifest.task,
+        "data": bundle.lineage.get("data", {}).get("name"),
+        "metrics": [(name, f"{value:.3g}") for name, value in tested.items()][:MOST_METRICS],
+    }

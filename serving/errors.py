@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
-from serving.headers import POLICY
 
 LONGEST_NAME = 60  # characters of a field's name that are worth repeating
 EXAMPLES = "See the examples in /openapi.json."
@@ -51,11 +50,47 @@ class ErrorAnswer(BaseModel):
 
 
 class RefusedError(Exception):
-    """A request that gets a 4xx instead of an answer."""
+    """A request, or one item of several, that gets a reason instead of an answer.
 
-    def __init__(self, status: int, what: str, where: str, remedy: str = EXAMPLES) -> None:
+    Args:
+        status: of the HTTP answer.
+        what: the field and what is wrong with it.
+        where: the field.
+        remedy: what to do about it.
+        retry_after: seconds after which the same request may well be answered.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        where: str,
+        remedy: str = EXAMPLES,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(what)
         self.status, self.what, self.where, self.remedy = status, what, where, remedy
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, str]:
+        """What a client is told."""
+        return {"what": self.what, "where": self.where, "remedy": self.remedy}
+
+    def response(self) -> JSONResponse:
+        """The whole answer."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return JSONResponse({"error": self.body()}, self.status, headers)
+
+
+def overloaded(seconds: int) -> RefusedError:
+    """The answer to one request too many; the same one may well be answered `seconds` later."""
+    return RefusedError(
+        503,
+        "the service has more requests than it can answer in time",
+        "service",
+        f"Send it again in {seconds} s, or fewer at once.",
+        seconds,
+    )
 
 
 def describe(errors: Iterable[Any], known: Iterable[str] = ()) -> RefusedError:
@@ -82,6 +117,11 @@ def refuse_item(error: InvalidInput, places: Sequence[str]) -> RefusedError:
     return RefusedError(422, f"{where}: {error.reason}", where, error.remedy or EXAMPLES)
 
 
+def unable(error: LabsError, where: str = "items") -> RefusedError:
+    """The model has no answer to an item: its output overflows, say."""
+    return RefusedError(422, str(error), where or "items", error.remedy or EXAMPLES)
+
+
 def path(location: Iterable[str | int]) -> str:
     """('items', 0, 'age') -> items[0].age, in printable characters and of bounded length."""
     text = ""
@@ -104,13 +144,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _broken)
 
 
-def _answer(status: int, what: str, where: str, remedy: str) -> JSONResponse:
-    return JSONResponse({"error": {"what": what, "where": where, "remedy": remedy}}, status)
-
-
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)
-    return _answer(error.status, error.what, error.where, error.remedy)
+    return error.response()
 
 
 async def _bad_option(request: Request, error: Exception) -> JSONResponse:
@@ -120,16 +156,16 @@ async def _bad_option(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unable(request: Request, error: Exception) -> JSONResponse:
-    """The model has no answer to these items: its output overflows, say."""
     assert isinstance(error, LabsError)
-    return _answer(422, str(error), "items", error.remedy or EXAMPLES)
+    return unable(error).response()
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     """What Starlette refuses: unknown routes, other methods, broken multipart bodies."""
     assert isinstance(error, HTTPException)
     where = f"{request.method} {request.url.path}"[:LONGEST_NAME]
-    answer = _answer(error.status_code, str(error.detail), where, "See /openapi.json.")
+    refused = RefusedError(error.status_code, str(error.detail), where, "See /openapi.json.")
+    answer = refused.response()
     answer.headers.update(error.headers or {})
     return answer
 
@@ -141,6 +177,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:
     logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path)
-    answer = _answer(500, "The service failed on this request", "server", "See the server's log.")
-    answer.headers.update(POLICY)  # Starlette makes this answer outside of all middleware
-    return answer
+    return RefusedError(
+        500, "The service failed on this request", "server", "See the server's log."
+    ).response()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = {
@@ -19,6 +18,7 @@ POLICY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+RAW = [(name.lower().encode(), value.encode()) for name, value in POLICY.items()]
 
 
 class SafeHeaders:
@@ -32,7 +32,7 @@ class SafeHeaders:
 
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(POLICY)
+                message["headers"] = [*message.get("headers", ()), *RAW]
             await send(message)
 
         await self.app(scope, receive, with_policy)

@@ -1,47 +1,44 @@
-"""The task `image-classification` over HTTP: pictures as files or as base64 in JSON."""
+"""The task `image-classification` over HTTP: pictures as they are, as a form, or base64 in JSON."""
 
 from __future__ import annotations
 
 import base64
-import functools
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import UploadFile
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
-from labs_core.bundle.bundle import BATCH_SIZE, Bundle
+from labs_core.bundle.bundle import Bundle
 from labs_core.tasks.heat_map import overlay as heat_map
 from labs_core.tasks.image_classification import check_pixels_together, to_pixels
-from labs_core.tasks.task import Answer
-from serving.answers import REFUSALS, Answers, ClassAnswer, Model, respond
-from serving.bodies import json_content, media_type, publish, read_items, refuse_type
+from labs_core.tasks.task import Answer, InvalidInput
+from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, request_id, respond
+from serving.bodies import Schemas, json_content, media_type, read_form, read_items, refuse_type
 from serving.demo import render
-from serving.errors import RefusedError, describe
-from serving.limits import MAX_BATCH, MAX_BODY_BYTES
+from serving.errors import RefusedError, describe, refuse_item
+from serving.models import Served
+from serving.predictions import Arrays, Items, Prediction, as_task_says
+from serving.routes import add_direct
+from serving.service import Service
 
-FILES = "files"  # the field of a multipart form
+FORM = "multipart/form-data"
+FILES = "files"  # the field of a form
 CAM = "cam"  # the graph's output with a class activation map for each class
 AS_FILES = "Send each picture as a file of the form: curl -F files=@picture.png …"
 SHOWN_PICTURES = 12  # of the golden batch, as samples on the page
+MOST_PIXELS = 250_000_000  # of one request: two seconds of decoding
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+_boolean = TypeAdapter(bool)
 
 
 class Picture(BaseModel):
     """One picture."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = STRICT
 
     image: str = Field(description="The picture's file (PNG, JPEG, WebP, …) in base64.")
-
-
-class Pictures(BaseModel):
-    """Several pictures."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    items: list[Picture] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class PictureAnswer(ClassAnswer):
@@ -52,52 +49,93 @@ class PictureAnswer(ClassAnswer):
     )
 
 
-def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
+def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served) -> None:
     """`POST /predict`, the golden batch as sample pictures, and the demo page."""
-    has_cam = CAM in bundle.manifest.graphs["model"].outputs
-    samples = sample_pictures(bundle)
+    most = service.settings.max_batch
+    graph_outputs = served.bundle.manifest.graphs["model"].outputs
+    has_cam = CAM in graph_outputs
+    samples = sample_pictures(served.bundle)
 
-    @app.post(
-        "/predict",
+    async def predict(request: Request) -> Response:
+        overlay = wants_overlay(request, has_cam)
+        kind, content_type = media_type(request), request.headers.get("content-type", "")
+        if kind not in (FORM, JSON) and not kind.startswith("image/"):
+            raise refuse_type(FORM, "image/*", JSON)
+        body = await request.body()
+        prediction = Prediction(
+            service,
+            served,
+            lambda: read_pictures(body, kind, content_type, most),
+            postprocess=explain if overlay else as_task_says,
+            outputs=graph_outputs if overlay else None,
+            request_id=request_id(request),
+        )
+        return await respond(service, prediction, body)
+
+    add_direct(
+        app,
+        f"{served.prefix}/predict",
+        predict,
         summary="Classify one picture or several",
         response_model=Answers[PictureAnswer],
         response_model_exclude_unset=True,
         responses=REFUSALS,
-        openapi_extra={"requestBody": {"required": True, "content": _content(samples)}},
+        openapi_extra={
+            "parameters": [
+                {
+                    "name": "overlay",
+                    "in": "query",
+                    "description": "Show where the model looked.",
+                    "schema": {"type": "boolean", "default": False},
+                }
+            ],
+            "requestBody": {"required": True, "content": _content(samples, most)},
+        },
     )
-    async def predict(
-        request: Request,
-        overlay: Annotated[bool, Query(description="Show where the model looked.")] = False,
-    ) -> JSONResponse:
-        if overlay and not has_cam:
-            raise RefusedError(
-                422, "this model cannot show where it looked", "overlay", "Leave overlay out."
-            )
-        items, places = await read_pictures(request)
-        predict = functools.partial(answer, bundle, explain if overlay else Bundle.predict)
-        return await respond(predict, items, places, model)
 
-    @app.get("/samples/{number}.png", include_in_schema=False)
+    @app.get(f"{served.prefix}/samples/{{number}}.png", include_in_schema=False)
     async def sample(number: int) -> Response:
         if not 0 <= number < len(samples):
             raise RefusedError(404, f"there is no sample {number}", "number", "Reload the page.")
         return Response(samples[number], media_type="image/png")
 
-    @app.get("/", include_in_schema=False)
+    @app.get(f"{served.prefix}/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         return render(
             request,
             "image-classification.html",
-            bundle,
-            model,
-            labels=bundle.params["labels"],
+            service,
+            served,
+            labels=served.bundle.params["labels"],
             samples=len(samples),
             has_cam=has_cam,
-            max_bytes=MAX_BODY_BYTES,
-            max_mb=MAX_BODY_BYTES // 1024**2,
+            max_bytes=service.settings.max_body_bytes,
+            max_mb=service.settings.max_body_mb,
         )
 
-    publish(app, Picture, Pictures)
+    schemas.add(Picture, pictures_model(most))
+
+
+def pictures_model(most: int) -> type[BaseModel]:
+    """Several pictures: {"items": [picture, …]}."""
+    items: Any = (list[Picture], Field(min_length=1, max_length=most))
+    return create_model("Pictures", __config__=STRICT, __doc__="Several pictures.", items=items)
+
+
+def wants_overlay(request: Request, has_cam: bool) -> bool:
+    """?overlay=true; raises RefusedError where the model has none to give."""
+    text = request.query_params.get("overlay")
+    if text is None:
+        return False
+    try:
+        overlay = _boolean.validate_python(text)
+    except ValidationError as error:
+        raise describe([{**e, "loc": ("overlay",)} for e in error.errors()]) from None
+    if overlay and not has_cam:
+        raise RefusedError(
+            422, "this model cannot show where it looked", "overlay", "Leave overlay out."
+        )
+    return overlay
 
 
 def sample_pictures(bundle: Bundle) -> list[bytes]:
@@ -110,64 +148,69 @@ def sample_pictures(bundle: Bundle) -> list[bytes]:
     return [base64.b64decode(bundle.task.to_json(each, bundle.params)) for each in pictures]
 
 
-def answer(
-    bundle: Bundle, predict: Callable[[Bundle, list[Any]], list[Answer]], items: list[Any]
-) -> list[Answer]:
-    """What `predict` says of all items of a request: `Bundle.predict` would look batch by batch."""
-    check_pixels_together(items)
-    return predict(bundle, items)
-
-
-def explain(bundle: Bundle, items: list[Any]) -> list[Answer]:
-    """`bundle.predict`, and in each answer the picture under its class activation map."""
+def explain(bundle: Bundle, inputs: Arrays, outputs: Arrays) -> list[Answer]:
+    """The task's answers, each with the picture under its class activation map."""
     labels = list(bundle.params["labels"])
-    pixels = bundle.task.preprocess(items, bundle.params)["pixels"]  # (N, C, H, W)
-    answers: list[Answer] = []
-    for start in range(0, len(items), BATCH_SIZE):
-        batch = pixels[start : start + BATCH_SIZE]
-        outputs = bundle.run({"pixels": batch})
-        for picture, cam, answer in zip(
-            batch, outputs[CAM], bundle.task.postprocess(outputs, bundle.params), strict=True
-        ):
-            png = heat_map(picture, cam[labels.index(answer["label"])])
-            overlay = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            answers.append({**answer, "overlay": overlay})
+    answers = as_task_says(bundle, inputs, outputs)
+    for picture, cam, answer in zip(inputs["pixels"], outputs[CAM], answers, strict=True):
+        png = heat_map(picture, cam[labels.index(answer["label"])])
+        answer["overlay"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return answers
 
 
-async def read_pictures(request: Request) -> tuple[list[bytes | str], list[str]]:
-    """The pictures of a request, and where in it each one stands."""
-    match media_type(request):
-        case "multipart/form-data":
-            return await _read_files(request)
-        case "application/json":
-            items, places = await read_items(request, Picture, Pictures)
-            return [item.image for item in items], [f"{place}.image".strip(".") for place in places]
-    raise refuse_type("multipart/form-data", "application/json")
+def read_pictures(body: bytes, kind: str, content_type: str, most: int) -> Items:
+    """The pictures of a request.
+
+    Args:
+        body: the request's.
+        kind: the body's media type.
+        content_type: the same with its parameters.
+        most: how many pictures a request may hold.
+
+    Raises:
+        RefusedError: the body is not of its type, or holds too many pictures or pixels.
+    """
+    if kind == JSON:
+        items = read_items(body, Picture, most)
+        items.values = [each and each.image for each in items.values]
+        items.places = [f"{place}.image".strip(".") for place in items.places]
+    elif kind == FORM:
+        contents = _files(read_form(body, content_type, most))
+        places = [f"{FILES}[{n}]" for n in range(len(contents))]
+        items = Items(contents, places, several=len(contents) > 1)
+    else:
+        items = Items([body], ["body"])
+    if len(items.values) > 1:
+        try:
+            check_pixels_together(items.values, MOST_PIXELS)
+        except InvalidInput as error:
+            raise refuse_item(error, items.places) from None
+    return items
 
 
-async def _read_files(request: Request) -> tuple[list[bytes | str], list[str]]:
-    async with request.form(max_files=MAX_BATCH, max_fields=MAX_BATCH) as form:
-        fields = form.multi_items()
-        for name, value in fields:
-            if name != FILES:
-                raise describe([{"loc": (name,), "type": "extra_forbidden"}], [FILES])
-            if not isinstance(value, UploadFile):
-                raise RefusedError(422, f"{FILES} must be a file, not text", FILES, AS_FILES)
-        if not fields:
-            raise RefusedError(422, f"{FILES} is missing", FILES, AS_FILES)
-        contents = [await value.read() for _, value in fields if isinstance(value, UploadFile)]
-    return list(contents), [f"{FILES}[{index}]" for index in range(len(contents))]
+def _files(parts: list[tuple[str, bytes | None]]) -> list[Any]:
+    for name, content in parts:
+        if name != FILES:
+            raise describe([{"loc": (name,), "type": "extra_forbidden"}], [FILES])
+        if content is None:
+            raise RefusedError(422, f"{FILES} must be a file, not text", FILES, AS_FILES)
+    if not parts:
+        raise RefusedError(422, f"{FILES} is missing", FILES, AS_FILES)
+    return [content for _, content in parts]
 
 
-def _content(samples: list[bytes]) -> dict[str, Any]:
-    """OpenAPI's description of both kinds of body."""
+def _content(samples: list[bytes], most: int) -> dict[str, Any]:
+    """OpenAPI's description of all kinds of body."""
     pictures = [{"image": base64.b64encode(png).decode()} for png in samples[:2]]
-    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+    binary = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
-        "properties": {FILES: files | {"maxItems": MAX_BATCH}},
+        "properties": {FILES: {"type": "array", "items": binary, "minItems": 1, "maxItems": most}},
         "required": [FILES],
         "additionalProperties": False,
     }
-    return {"multipart/form-data": {"schema": form}} | json_content(Picture, Pictures, pictures)
+    return {
+        FORM: {"schema": form},
+        "image/*": {"schema": binary},
+        **json_content(Picture, pictures_model(most), pictures),
+    }

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
-from typing import TypeVar
 
-import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import RefusedError
-
-T = TypeVar("T")
-
-MAX_BODY_BYTES = 16 * 1024 * 1024
-MAX_BATCH = 256  # items of one request
-MAX_CONNECTIONS = 128  # at once; any more are answered 503. Their bodies take 2 GB at most
+from serving.errors import RefusedError, overloaded
+from serving.settings import Settings
 
 
 def cores() -> int:
@@ -25,38 +18,73 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-# A session runs on one thread, and as many requests run at once as there are cores: the machine is
-# full at high load, never oversubscribed, and no request waits for another one's thread pool.
-SESSION_THREADS = 1
-_at_once = anyio.CapacityLimiter(cores())
-
-
-async def off_loop(work: Callable[[], T]) -> T:
-    """Decode, infer or parse beside the event loop, so that it stays free for other requests."""
-    return await anyio.to_thread.run_sync(work, limiter=_at_once)
-
-
 class BodyLimit:
-    """Refuses a request whose body is larger than MAX_BODY_BYTES, as soon as it is."""
+    """Refuses a body as soon as it is too large, and any while all of them fill the memory."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
+        self.largest = settings.max_body_bytes
+        self.most = settings.max_held_mb * 1024**2
+        self.held = 0  # bytes of the requests in progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
         received = 0
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            size = len(message.get("body", b""))
+            received += size
+            self.held += size
+            if received > self.largest:
                 raise RefusedError(
                     413,
-                    f"body is larger than {MAX_BODY_BYTES // 1024**2} MB",
+                    f"body is larger than {self.largest // 1024**2} MB",
                     "body",
                     "Send fewer or smaller items a request.",
                 )
+            if self.held > self.most and received:
+                raise overloaded(1)
             return message
 
-        await self.app(scope, counted if scope["type"] == "http" else receive, send)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self.held -= received
+
+
+class TimeLimit:
+    """Ends a request that takes too long, its upload included."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.seconds = settings.max_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; answers 503 where its time is over and nothing has been sent yet."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self.app(scope, receive, watched)
+        except TimeoutError:
+            if started:
+                raise
+            refused = RefusedError(
+                503,
+                f"the request took longer than {self.seconds:g} seconds",
+                "request",
+                "Send less in one request, or send it faster.",
+                retry_after=1,
+            )
+            await refused.response()(scope, receive, send)

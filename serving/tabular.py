@@ -8,15 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from labs_core.bundle.bundle import Bundle
-from serving.answers import REFUSALS, Answers, ClassAnswer, Model, respond
-from serving.bodies import json_content, media_type, publish, read_items, refuse_type
+from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, request_id, respond
+from serving.bodies import Schemas, json_content, media_type, read_items, refuse_type
 from serving.demo import render
-from serving.limits import MAX_BATCH
+from serving.models import Served
+from serving.predictions import Items, Prediction
+from serving.routes import add_direct
+from serving.service import Service
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 SHOWN_ROWS = 4  # of the golden batch, as examples on the page
@@ -28,16 +30,32 @@ class NumberAnswer(BaseModel):
     prediction: float
 
 
-def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
+def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served) -> None:
     """`POST /predict` and the demo page."""
-    features = bundle.params["features"]
-    row = row_model(features)
-    rows = rows_model(row)
-    samples = bundle.examples(SHOWN_ROWS)
-    answer = ClassAnswer if bundle.params.get("labels") else NumberAnswer
+    params = served.bundle.params
+    most = service.settings.max_batch
+    row = row_model(params["features"], served.schema("Row"))
+    rows = rows_model(row, most, served.schema("Rows"))
+    samples = served.bundle.examples(SHOWN_ROWS)
+    answer = ClassAnswer if params.get("labels") else NumberAnswer
 
-    @app.post(
-        "/predict",
+    async def predict(request: Request) -> Response:
+        if media_type(request) != JSON:
+            raise refuse_type(JSON)
+        body = await request.body()
+
+        def read() -> Items:
+            items = read_items(body, row, most)
+            items.values = [each and each.model_dump(by_alias=True) for each in items.values]
+            return items
+
+        prediction = Prediction(service, served, read, request_id=request_id(request))
+        return await respond(service, prediction, body)
+
+    add_direct(
+        app,
+        f"{served.prefix}/predict",
+        predict,
         summary="Predict for one row or several",
         response_model=Answers[answer],  # type: ignore[valid-type]
         responses=REFUSALS,
@@ -45,30 +63,24 @@ def add_routes(app: FastAPI, bundle: Bundle, model: Model) -> None:
             "requestBody": {"required": True, "content": json_content(row, rows, samples[:2])}
         },
     )
-    async def predict(request: Request) -> JSONResponse:
-        if media_type(request) != "application/json":
-            raise refuse_type("application/json")
-        items, places = await read_items(request, row, rows)
-        values = [item.model_dump(by_alias=True) for item in items]
-        return await respond(bundle.predict, values, places, model)
 
-    @app.get("/", include_in_schema=False)
+    @app.get(f"{served.prefix}/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         return render(
             request,
             "tabular.html",
-            bundle,
-            model,
-            target=readable(bundle.params["target"]["name"]),
-            fields=[form_field(feature) for feature in features],
+            service,
+            served,
+            target=readable(params["target"]["name"]),
+            fields=[form_field(feature) for feature in params["features"]],
             samples=samples,
             example=json.dumps(samples[0]),
         )
 
-    publish(app, row, rows)
+    schemas.add(row, rows)
 
 
-def row_model(features: list[dict[str, Any]]) -> type[BaseModel]:
+def row_model(features: list[dict[str, Any]], name: str) -> type[BaseModel]:
     """A strict model with one number a feature, so that each has its place in the documentation.
 
     A feature may be called anything, `copy` or `petal length (cm)` too, so its name is an alias.
@@ -77,13 +89,13 @@ def row_model(features: list[dict[str, Any]]) -> type[BaseModel]:
         f"feature_{n}": (float, Field(alias=feature["name"], description=in_words(feature)))
         for n, feature in enumerate(features)
     }
-    return create_model("Row", __config__=STRICT, __doc__="One row: every feature.", **fields)
+    return create_model(name, __config__=STRICT, __doc__="One row: every feature.", **fields)
 
 
-def rows_model(row: type[BaseModel]) -> type[BaseModel]:
+def rows_model(row: type[BaseModel], most: int, name: str) -> type[BaseModel]:
     """Several rows: {"items": [row, …]}."""
-    items: Any = (list[row], Field(min_length=1, max_length=MAX_BATCH))  # type: ignore[valid-type]
-    return create_model("Rows", __config__=STRICT, __doc__="Several rows.", items=items)
+    items: Any = (list[row], Field(min_length=1, max_length=most))  # type: ignore[valid-type]
+    return create_model(name, __config__=STRICT, __doc__="Several rows.", items=items)
 
 
 def in_words(feature: Mapping[str, Any]) -> str:

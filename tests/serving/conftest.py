@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,7 @@ class Service:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving", "--port", "0", *arguments],
+            [sys.executable, "-m", "serving", "--port", "0", "--log", "off", *arguments],
             env={**os.environ, "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -53,7 +54,8 @@ def start() -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def colours_url(colour_bundle: Path) -> Iterator[str]:
-    with running("--bundle", str(colour_bundle), "--version", "3") as service:
+    model = {"bundle": str(colour_bundle), "version": "3"}
+    with running("--model", json.dumps(model)) as service:
         yield service.url
 
 

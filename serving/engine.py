@@ -1,0 +1,272 @@
+"""Inference beside the event loop: requests wait in a queue, and a few threads answer them.
+
+A thread that becomes free takes what waits for one model and runs it as one batch, where the model
+is faster that way (`measure`). Nobody waits for a batch to fill: at low load a request is run alone
+and at once, at high load batches form by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from labs_core.bundle.bundle import BATCH_SIZE, Bundle
+from serving.errors import overloaded
+from serving.limits import cores
+from serving.metrics import Meters
+
+LARGE_BODY = 64 * 1024  # bytes; larger requests queue apart, so that they hold up no small ones
+PATIENCE_S = {"small": 0.5, "large": 10.0}  # a request that would wait longer is refused at once
+BUDGET_S = 0.010  # what a request may be made to wait for the others in its batch
+BATCHES = (2, 4, 8, 16, 32)
+WORTH_IT = 1.1  # a batch must answer so many times more a second than one by one
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Job(Protocol):
+    """One request: the heavy parts of it, each called once, in a thread."""
+
+    bundle: Bundle
+    outputs: tuple[str, ...]
+    """Those of the main graph that `finish` reads."""
+    batch: int
+    """The most rows that may be run together with other requests; 1 is alone."""
+
+    def prepare(self) -> Arrays:
+        """Read the request: the main graph's inputs, batch first, possibly of no rows."""
+
+    def finish(self, outputs: Arrays) -> Any:
+        """Make the answer of the rows of `outputs` that belong to this request."""
+
+
+class _Waiting:
+    """A job in the queue, and whom to tell."""
+
+    __slots__ = ("error", "future", "inputs", "job", "result")
+
+    def __init__(self, job: Job, future: asyncio.Future[Any]) -> None:
+        self.job, self.future = job, future
+        self.inputs: Arrays = {}
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Lane:
+    """A queue, and how long a job in it takes on average."""
+
+    def __init__(self, patience_s: float) -> None:
+        self.patience_s = patience_s
+        self.waiting: deque[_Waiting] = deque()
+        self.seconds = 0.0  # a job, on a thread
+
+    def wait_s(self, threads: int) -> float:
+        return len(self.waiting) * self.seconds / threads
+
+    def learn(self, seconds: float) -> None:
+        self.seconds += 0.1 * (seconds - self.seconds)
+
+
+class Engine:
+    """The threads that answer. One engine serves all models of a process.
+
+    Args:
+        meters: where sizes and waits are counted.
+        threads: how many requests, or batches of them, run at once. Each runs on one core, so that
+            the machine is full at high load and never oversubscribed. One thread is kept for small
+            requests, so that there are two at least.
+    """
+
+    def __init__(self, meters: Meters, threads: int | None = None) -> None:
+        self._meters = meters
+        self._threads = max(2, threads or cores())
+        self._lanes = {name: _Lane(patience) for name, patience in PATIENCE_S.items()}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        for number in range(self._threads):
+            both = ("small", "large") if number % 2 else ("large", "small")
+            lanes = ("small",) if number == 0 else both
+            threading.Thread(
+                target=self._work, args=(lanes,), name=f"engine {number}", daemon=True
+            ).start()
+
+    async def run(self, job: Job, size: int) -> Any:
+        """What `job.finish` returns.
+
+        Args:
+            job: the request.
+            size: of its body, bytes.
+
+        Raises:
+            RefusedError: it would wait too long (503).
+            Exception: whatever the job raised.
+        """
+        loop = asyncio.get_running_loop()
+        lane = self._lanes["large" if size > LARGE_BODY else "small"]
+        wait = lane.wait_s(self._threads)
+        if wait > lane.patience_s:
+            raise overloaded(math.ceil(wait))
+        future: asyncio.Future[Any] = loop.create_future()
+        with self._changed:
+            self._loop = loop
+            lane.waiting.append(_Waiting(job, future))
+            self._changed.notify()
+        return await future
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    def close(self) -> None:
+        """End the threads when the queue is empty."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _work(self, lanes: Sequence[str]) -> None:
+        mine = [self._lanes[name] for name in lanes]
+        while (taken := self._take(mine)) is not None:
+            lane, together = taken
+            begun = time.perf_counter()
+            self._answer(together)
+            lane.learn((time.perf_counter() - begun) / len(together))
+            loop = self._loop
+            assert loop is not None, "a job has come through `run`"
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_deliver, together)
+
+    def _take(self, lanes: Sequence[_Lane]) -> tuple[_Lane, list[_Waiting]] | None:
+        """The next jobs, of one model; None when there is nothing left to do."""
+        with self._changed:
+            while True:
+                for lane in lanes:
+                    if lane.waiting:
+                        return lane, self._together(lane.waiting)
+                if self._closed:
+                    return None
+                self._changed.wait()
+
+    def _together(self, waiting: deque[_Waiting]) -> list[_Waiting]:
+        """The first job and those behind it that go with it; some are left to the other threads."""
+        first = waiting.popleft()
+        together = [first]
+        share = -(-len(waiting) // self._threads)
+        most = min(first.job.batch, 1 + share)
+        while waiting and len(together) < most and waiting[0].job.bundle is first.job.bundle:
+            together.append(waiting.popleft())
+        return together
+
+    def _answer(self, together: list[_Waiting]) -> None:
+        ready: dict[Any, list[_Waiting]] = defaultdict(list)
+        for each in together:
+            if each.future.cancelled():  # its client has gone, or its time is over
+                continue
+            try:
+                each.inputs = each.job.prepare()
+                ready[_kind(each)].append(each)
+            except BaseException as error:
+                each.error = error
+        for group in ready.values():
+            self._run(group)
+
+    def _run(self, group: list[_Waiting]) -> None:
+        """Run jobs of one kind as one batch; where that fails, each for itself."""
+        counts = [len(next(iter(each.inputs.values()), ())) for each in group]
+        job = group[0].job
+        try:
+            outputs = run_rows(job.bundle, _concatenated(group), job.outputs)
+        except Exception as error:
+            if len(group) == 1:
+                group[0].error = error
+            else:
+                for each in group:
+                    self._run([each])
+            return
+        self._meters.batch(sum(counts))
+        start = 0
+        for each, count in zip(group, counts, strict=True):
+            rows = {name: values[start : start + count] for name, values in outputs.items()}
+            start += count
+            try:
+                each.result = each.job.finish(rows)
+            except BaseException as error:
+                each.error = error
+
+
+def run_rows(bundle: Bundle, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+    """Run the main graph over any number of rows, BATCH_SIZE at a time to bound its memory."""
+    count = len(next(iter(inputs.values()), ()))
+    if count <= BATCH_SIZE:
+        return bundle.run(inputs, outputs=outputs) if count else {}
+    parts = [
+        bundle.run({k: v[i : i + BATCH_SIZE] for k, v in inputs.items()}, outputs=outputs)
+        for i in range(0, count, BATCH_SIZE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+
+def measure(bundle: Bundle) -> int:
+    """How many rows to run together: the batch that answers most a second within BUDGET_S.
+
+    Tried on the golden batch, some milliseconds each; 1 where no batch is worth it, or where the
+    model takes one row at a time.
+    """
+    try:
+        items = [bundle.golden.items[n % len(bundle.golden.items)] for n in range(max(BATCHES))]
+        inputs = bundle.task.preprocess(items, bundle.params)
+        outputs = bundle.task.outputs(bundle.params)
+        best, best_rate = 1, WORTH_IT / _seconds(bundle, inputs, outputs, 1)
+        for rows in BATCHES:
+            seconds = _seconds(bundle, inputs, outputs, rows)
+            if seconds > BUDGET_S:
+                break
+            if rows / seconds > best_rate:
+                best, best_rate = rows, rows / seconds
+    except Exception:  # onnxruntime's own: the graph takes one row, or another number of them
+        return 1
+    return best
+
+
+def _seconds(bundle: Bundle, inputs: Arrays, outputs: Sequence[str], rows: int) -> float:
+    """Of the fastest of a few runs: what else the machine does must not decide."""
+    batch = {name: values[:rows] for name, values in inputs.items()}
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        bundle.run(batch, outputs=outputs)
+        times.append(time.perf_counter() - begun)
+        if times[-1] > BUDGET_S:
+            break
+    return min(times)
+
+
+def _kind(each: _Waiting) -> tuple[Any, ...]:
+    """Jobs of one kind can be concatenated."""
+    shapes = tuple((name, values.dtype, values.shape[1:]) for name, values in each.inputs.items())
+    return each.job.outputs, shapes
+
+
+def _concatenated(group: list[_Waiting]) -> Arrays:
+    if len(group) == 1:
+        return group[0].inputs
+    return {name: np.concatenate([each.inputs[name] for each in group]) for name in group[0].inputs}
+
+
+def _deliver(together: list[_Waiting]) -> None:
+    """In the event loop: wake whoever waits."""
+    for each in together:
+        if each.future.done():
+            continue
+        if each.error is not None:
+            each.future.set_exception(each.error)
+        else:
+            each.future.set_result(each.result)

@@ -1,0 +1,33 @@
+"""What lives as long as the process, whichever models it serves."""
+
+from __future__ import annotations
+
+from serving.engine import Engine
+from serving.log import RequestLog
+from serving.metrics import Meters
+from serving.settings import Settings
+
+
+class Service:
+    """What all models of a process share.
+
+    Attributes:
+        settings: limits and manners.
+        meters: what is counted.
+        requests: the log of requests.
+        engine: the threads that answer.
+        log: the log of predictions, where one is asked for.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.meters = Meters()
+        self.requests = RequestLog(settings.log)
+        self.engine = Engine(self.meters)
+        self.meters.watch_queue(lambda: self.engine.waiting)
+        self.log = None
+
+    def close(self) -> None:
+        """Write what is left to write."""
+        self.engine.close()
+        self.requests.close()
