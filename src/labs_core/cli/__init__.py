@@ -14,6 +14,7 @@ import typer
 from labs_core.cli.compare import compare
 from labs_core.cli.config import config
 from labs_core.cli.data import app as data_app
+from labs_core.cli.deploy import deploy
 from labs_core.cli.doctor import doctor
 from labs_core.cli.info import info
 from labs_core.cli.list import list_labs
@@ -39,6 +40,7 @@ app.command()(ui)
 app.add_typer(data_app, name="data", help="Data sets: list, fetch, verify, status.")
 app.command()(predict)
 app.command()(serve)
+app.command()(deploy)
 app.command()(doctor)
 
 
