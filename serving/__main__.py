@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -86,6 +87,8 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
             timeout_keep_alive=int(settings.keep_alive),
             timeout_graceful_shutdown=GRACE_S,
         )
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection needs to look at it again
         try:
             Server(config, ready).run(sockets=[listener])
         finally:

@@ -19,6 +19,7 @@ from serving.headers import SafeHeaders
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
 from serving.requests import Requests
+from serving.routes import direct_routes
 from serving.service import Service
 
 # Task -> the module whose `add_routes` gives it /predict and its page.
@@ -65,6 +66,7 @@ class App:
         """
         models = placed(models)
         self._routes = create_app(self.service, models)
+        self._direct = direct_routes(self._routes)
         self.models = tuple(models)
         self.service.meters.models(
             [(m.name, m.model.version or "", m.model.run_id or "") for m in models]
@@ -75,7 +77,11 @@ class App:
         await self._outermost(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._routes(scope, receive, send)
+        direct = self._direct.get(scope["path"])
+        if direct and scope["method"] == "POST":
+            await direct.answer(scope, receive, send)
+        else:
+            await self._routes(scope, receive, send)
 
 
 def create_app(service: Service, models: Sequence[Served]) -> FastAPI:

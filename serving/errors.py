@@ -17,6 +17,8 @@ from starlette.requests import ClientDisconnect
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
 
+log = logging.getLogger(__name__)
+
 LONGEST_NAME = 60  # characters of a field's name that are worth repeating
 EXAMPLES = "See the examples in /openapi.json."
 CLIENT_GONE = 499  # what proxies log for it; no standard has a status for it
@@ -136,47 +138,39 @@ def path(location: Iterable[str | int]) -> str:
 
 def install(app: FastAPI) -> None:
     """Make every failure of `app` answer in the one form."""
-    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _bad_option)
-    app.add_exception_handler(LabsError, _unable)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _broken)
+    for kind in (RefusedError, LabsError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _handler)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusedError)
-    return error.response()
-
-
-async def _bad_option(request: Request, error: Exception) -> JSONResponse:
-    """An option in the address, such as ?overlay=perhaps."""
-    assert isinstance(error, RequestValidationError)
-    return await _refused(request, describe([{**e, "loc": e["loc"][1:]} for e in error.errors()]))
-
-
-async def _unable(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, LabsError)
-    return unable(error).response()
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    """What Starlette refuses: unknown routes, other methods, broken multipart bodies."""
-    assert isinstance(error, HTTPException)
-    where = f"{request.method} {request.url.path}"[:LONGEST_NAME]
-    refused = RefusedError(error.status_code, str(error.detail), where, "See /openapi.json.")
-    answer = refused.response()
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """The client hung up in the middle of its upload: nobody reads the answer, nothing is wrong."""
-    return Response(status_code=CLIENT_GONE)
-
-
-async def _broken(request: Request, error: Exception) -> JSONResponse:
-    logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path)
+def response_to(request: Request, error: Exception) -> Response:
+    """The answer to a request that raised `error`."""
+    match error:
+        case RefusedError():
+            return error.response()
+        case LabsError():
+            return unable(error).response()
+        case HTTPException():  # what Starlette refuses: unknown routes, other methods
+            where = f"{request.method} {request.url.path}"[:LONGEST_NAME]
+            refused = RefusedError(
+                error.status_code, str(error.detail), where, "See /openapi.json."
+            )
+            answer = refused.response()
+            answer.headers.update(error.headers or {})
+            return answer
+        case ClientDisconnect():  # nobody reads the answer, and nothing is wrong
+            return Response(status_code=CLIENT_GONE)
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return RefusedError(
         500, "The service failed on this request", "server", "See the server's log."
     ).response()
+
+
+async def _handler(request: Request, error: Exception) -> Response:
+    return response_to(request, error)
+
+
+async def _bad_option(request: Request, error: Exception) -> Response:
+    """An option in the address of another type."""
+    assert isinstance(error, RequestValidationError)
+    return describe([{**e, "loc": e["loc"][1:]} for e in error.errors()]).response()

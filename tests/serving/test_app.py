@@ -33,7 +33,7 @@ def test_it_is_alive_and_ready(colours: httpx.Client) -> None:
     assert colours.get("/healthz").json() == {"status": "alive"}
     assert colours.get("/readyz").json() == {
         "status": "ready",
-        "model": {"name": "colours", "version": "3", "run_id": "0123456789abcdef"},
+        "models": [{"name": "colours", "version": "3", "run_id": "0123456789abcdef"}],
     }
 
 
@@ -76,9 +76,10 @@ def test_the_documented_schema_names_every_feature(price: httpx.Client) -> None:
     assert "20 to 200" in row["properties"]["size"]["description"]
 
 
-def test_both_kinds_of_picture_bodies_are_documented(colours: httpx.Client) -> None:
+def test_all_kinds_of_picture_bodies_are_documented(colours: httpx.Client) -> None:
     operation = colours.get("/openapi.json").json()["paths"]["/predict"]["post"]
-    assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    kinds = {"multipart/form-data", "image/*", "application/json"}
+    assert set(operation["requestBody"]["content"]) == kinds
     assert [p["name"] for p in operation["parameters"]] == ["overlay"]
 
 
@@ -161,9 +162,12 @@ def test_the_service_loads_no_training_library(colour_bundle: Path, price_bundle
     program = (
         "import json, sys\n"
         "import serving.__main__\n"
-        "from labs_core.bundle.load import load\n"
-        "from serving.app import create_app\n"
-        "for path in sys.argv[1:]: create_app(load(path))\n"
+        "from serving.app import App\n"
+        "from serving.models import Announcement, load_model\n"
+        "from serving.service import Service\n"
+        "from serving.settings import Settings\n"
+        "models = [load_model(Announcement(bundle=path)) for path in sys.argv[1:]]\n"
+        "App(Service(Settings()), models)\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
     )
     done = subprocess.run(

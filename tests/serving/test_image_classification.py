@@ -100,7 +100,8 @@ def test_an_overlay_changes_nothing_else(colours: httpx.Client) -> None:
 BAD_FORMS: list[tuple[dict[str, Any], str, str]] = [
     # the form's parts, where, what
     ({"files": files(b"just some text, no picture")}, "files[0]", "not a picture"),
-    ({"files": files(paint(1, 2, 3), noise(0, (64, 64))[:3000])}, "files[1]", "damaged or cut off"),
+    ({"files": files(noise(0, (64, 64))[:3000])}, "files[0]", "damaged or cut off"),
+    ({"files": files(b"x", b"y")}, "files[0]", "not a picture"),
     ({"files": files(b"")}, "files[0]", "not a picture"),
     ({"files": files(b"\x89PNG\r\n\x1a\n")}, "files[0]", "picture"),
     ({"files": [("file", ("a.png", paint(1, 2, 3)))]}, "file", "is not known"),
@@ -144,9 +145,30 @@ def test_bad_json_is_refused_with_field_and_reason(
     assert what in answer.json()["error"]["what"]
 
 
+def test_a_picture_may_come_as_it_is(colours: httpx.Client) -> None:
+    answer = colours.post(
+        "/predict", content=paint(30, 10, 0), headers={"Content-Type": "image/png"}
+    )
+    assert answer.status_code == 200
+    assert answer.json()["answers"][0]["label"] == "red"
+
+
+@pytest.mark.parametrize("address", ["/predict", "/predict?overlay=true"])
+def test_a_bad_picture_of_several_is_refused_alone(colours: httpx.Client, address: str) -> None:
+    good = [paint(9, 0, 0), paint(0, 9, 0)]
+    together = files(good[0], b"no picture", noise(0, (64, 64))[:3000], good[1])
+    answers = colours.post(address, files=together).json()["answers"]
+    assert [answer.get("label") for answer in answers] == ["red", None, None, "green"]
+    assert answers[1]["error"]["where"] == "files[1]"
+    assert "not a picture" in answers[1]["error"]["what"]
+    assert "damaged or cut off" in answers[2]["error"]["what"]
+    alone = colours.post(address, files=files(good[1])).json()["answers"]
+    assert answers[3] == alone[0], "a bad neighbour changes nothing"
+
+
 def test_too_many_files_are_refused(colours: httpx.Client) -> None:
     answer = colours.post("/predict", files=files(*[b"x"] * 257))
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert "256" in answer.json()["error"]["what"]
 
 
@@ -157,8 +179,8 @@ def test_too_many_pixels_in_one_request_are_refused(colours: httpx.Client, addre
     large[29:33] = struct.pack(">I", zlib.crc32(large[12:29]))
     answer = colours.post(address, files=files(*[bytes(large)] * 256))
     assert answer.status_code == 422
-    assert answer.json()["error"]["where"] == "files[189]"  # 190 × 5.29 million are more than 1000
-    assert "1000 million pixels together" in answer.json()["error"]["what"]
+    assert answer.json()["error"]["where"] == "files[47]"  # 48 × 5.29 million are more than 250
+    assert "250 million pixels together" in answer.json()["error"]["what"]
 
 
 def test_a_form_without_parts_is_refused(colours: httpx.Client) -> None:
@@ -175,11 +197,11 @@ def test_a_broken_form_is_refused(colours: httpx.Client, kind: str) -> None:
     assert set(answer.json()["error"]) == {"what", "where", "remedy"}
 
 
-@pytest.mark.parametrize("kind", ["image/png", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
 def test_another_content_type_is_refused(colours: httpx.Client, kind: str) -> None:
     answer = colours.post("/predict", content=paint(1, 2, 3), headers={"Content-Type": kind})
     assert answer.status_code == 415
-    assert "multipart/form-data or application/json" in answer.json()["error"]["what"]
+    assert "multipart/form-data or image/* or application/json" in answer.json()["error"]["what"]
 
 
 def test_an_oversized_upload_is_refused(colours: httpx.Client) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -33,7 +34,8 @@ def refused(*arguments: str) -> str:
 
 
 def test_it_says_in_one_line_what_it_serves_where(start: Start, price_bundle: Path) -> None:
-    with start("--bundle", str(price_bundle), "--version", "7") as service:
+    model = {"bundle": str(price_bundle), "version": "7"}
+    with start("--model", json.dumps(model)) as service:
         assert service.first_line == f"Serving price (version 7) on {service.url}"
         assert httpx.get(f"{service.url}/healthz").status_code == 200
 

@@ -49,7 +49,7 @@ def test_the_content_type_may_have_parameters(price: httpx.Client) -> None:
 BAD_BODIES: list[tuple[Any, str, str]] = [
     # body, where, what
     ({"size": 1}, "age of the house", "is missing"),
-    ({"items": [HOUSE, {"size": 1}]}, "items[1].age of the house", "is missing"),
+    ({"items": [{"size": 1}]}, "items[0].age of the house", "is missing"),
     ({**HOUSE, "sise": 3}, "sise", "is not known"),
     ({"items": [HOUSE], "more": SECRET}, "more", "is not known"),
     ({"size": SECRET, "age of the house": 1}, "size", "must be a number"),
@@ -59,7 +59,7 @@ BAD_BODIES: list[tuple[Any, str, str]] = [
     ({"size": [1], "age of the house": 1}, "size", "must be a number"),
     ({"size": float("nan"), "age of the house": 1}, "size", "finite"),
     ({"size": float("-inf"), "age of the house": 1}, "size", "finite"),
-    ({"items": [HOUSE, {"size": 1e39, "age of the house": 1}]}, "items[1].size", "32 bits"),
+    ({"items": [{"size": 1e39, "age of the house": 1}] * 2}, "items[0].size", "32 bits"),
     ({"size": 3e38, "age of the house": 1}, "items", "not finite"),  # twice that overflows
     ({"items": []}, "items", "is empty"),
     ({"items": [HOUSE] * 257}, "items", "257"),
@@ -84,6 +84,32 @@ def test_a_bad_body_is_refused_with_field_and_reason(
     assert what in error["what"]
     assert error["remedy"]
     assert SECRET not in answer.text, "an error must not repeat what was sent"
+
+
+def test_a_bad_row_of_several_is_refused_alone(price: httpx.Client) -> None:
+    large = {"size": 1e39, "age of the house": 1}
+    overflow = {"size": 3e38, "age of the house": 1}
+    rows = [HOUSE, {"size": 1}, large, overflow, SECRET, HOUSE]
+    answer = price.post("/predict", json={"items": rows})
+    assert answer.status_code == 200
+    answers = answer.json()["answers"]
+    assert answers[0] == answers[5] == price.post("/predict", json=HOUSE).json()["answers"][0]
+    errors = [each["error"] for each in answers[1:5]]
+    assert [error["where"] for error in errors] == [
+        "items[1].age of the house",
+        "items[2].size",
+        "items[3]",
+        "items[4]",
+    ]
+    reasons = ["is missing", "32 bits", "not finite", "must be an object"]
+    assert all(reason in error["what"] for reason, error in zip(reasons, errors, strict=True))
+    assert SECRET not in answer.text
+
+
+def test_a_batch_without_a_good_row_is_refused(price: httpx.Client) -> None:
+    answer = price.post("/predict", json={"items": [{"size": 1}, {}]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["where"] == "items[0].age of the house"
 
 
 def test_a_misspelt_feature_gets_the_nearest_one(price: httpx.Client) -> None:

@@ -124,7 +124,8 @@ class ImageClassification:
         They may have MAX_PIXELS_TOGETHER, as their headers say, before the first one is decoded.
         """
         (height, width), channels = params["size"], params["channels"]
-        check_pixels_together(items)
+        if len(items) > 1:
+            check_pixels_together(items)
         pixels = np.empty((len(items), height, width, channels), np.uint8)
         for index, item in enumerate(items):
             try:
