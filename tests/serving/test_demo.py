@@ -97,7 +97,7 @@ def test_a_slow_first_sample_does_not_overtake_a_chosen_picture(
     page: Any, colours_url: str, orange: Path
 ) -> None:
     held: list[Any] = []
-    page.route("**/samples/0.png", held.append)
+    page.route("**/samples/0.png", lambda route: held.append(route))
     page.goto(colours_url, wait_until="domcontentloaded")
     page.wait_for_function("document.getElementById('file') !== null")
     while not held:
