@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",  # no complaint where git is not installed
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # failures are caught and told in our own words
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it may hold a password
     "MLFLOW_TRUNCATE_LONG_VALUES": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 would outlast most runs
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the shipper retries, with its own pauses

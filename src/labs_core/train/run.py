@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from labs_core import catalog
 from labs_core.config.compose import Composed, compose, data_rooms
 from labs_core.errors import LabsError
+from labs_core.track.mlflow_setup import shown
 from labs_core.train import folder as run_folders
 from labs_core.train.folder import RunFolder
 from labs_core.train.report import Report
@@ -43,6 +44,7 @@ def start(lab: str, overrides: Sequence[str], profile: str | None) -> Report:
     """
     _help_if_worker()
     composed = compose(lab, overrides, profile)
+    _refuse_password(composed.config)
     _ensure_data(composed.config)
     return _live(_new_folder(lab, composed), composed.config, resumed=False)
 
@@ -54,6 +56,19 @@ def resume(lab: str, name: str | None) -> Report:
     config = _config_of(folder)
     _ensure_data(config)
     return _live(folder, config, resumed=True)
+
+
+def _refuse_password(config: DictConfig) -> None:
+    """The configuration is sent to the server, where everybody can read it."""
+    tracking = OmegaConf.to_container(config.tracking, resolve=False)  # ${oc.env:…} tells nothing
+    assert isinstance(tracking, dict)
+    uri = str(tracking["uri"])
+    if shown(uri) != uri:
+        raise LabsError(
+            "tracking.uri holds a password",
+            "everybody who sees the run would see it",
+            "Leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+        )
 
 
 def _ensure_data(config: DictConfig) -> None:
