@@ -93,8 +93,7 @@ class Engine:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         for number in range(self._threads):
-            both = ("small", "large") if number % 2 else ("large", "small")
-            lanes = ("small",) if number == 0 else both
+            lanes = ("large", "small") if number else ("small",)
             threading.Thread(
                 target=self._work, args=(lanes,), name=f"engine {number}", daemon=True
             ).start()
@@ -160,12 +159,12 @@ class Engine:
                 self._changed.wait()
 
     def _together(self, waiting: deque[_Waiting]) -> list[_Waiting]:
-        """The first job and those behind it that go with it; some are left to the other threads."""
+        """The first job and those behind it that may be run with it."""
         first = waiting.popleft()
         together = [first]
-        share = -(-len(waiting) // self._threads)
-        most = min(first.job.batch, 1 + share)
-        while waiting and len(together) < most and waiting[0].job.bundle is first.job.bundle:
+        while waiting and len(together) < first.job.batch:
+            if waiting[0].job.bundle is not first.job.bundle:
+                break
             together.append(waiting.popleft())
         return together
 

@@ -73,7 +73,7 @@ def to_pixels(
     height, width = size
     if picture.size != (width, height):
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-    return np.array(picture, dtype=np.uint8).reshape(height, width, channels)
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(height, width, channels)
 
 
 def check_pixels_together(items: Sequence[Any], limit: int = MAX_PIXELS_TOGETHER) -> None:
@@ -259,7 +259,7 @@ def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # palettes, ink, CIELAB: Pillow knows no good way to L
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _png(item: Any, channels: int) -> bytes:
