@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labs_core.cli.complete import labs
 from labs_core.cli.model import HELP, locate
 from labs_core.cli.options import AsJson, Tracking
-from labs_core.deploy.plan import TARGETS, Plan, get_target
+from labs_core.deploy.plan import TARGETS, Plan, Target, get_target
+from labs_core.errors import LabsError
+
+if TYPE_CHECKING:
+    from labs_core.deploy.build import Image
 
 
 def targets(incomplete: str) -> Iterator[tuple[str, str]]:
@@ -36,16 +42,27 @@ def deploy(
         str | None,
         typer.Option(help="What the image is called.", show_default="the model and its version"),
     ] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build the image, where a Docker engine answers.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Also where somebody has changed a file of the folder.")
     ] = False,
     tracking: Tracking = "local",
     as_json: AsJson = False,
 ) -> None:
-    """Write a folder that a host can run: the model, the code that answers, and pinned versions."""
+    """Write a folder that a host can run: the model, the code that answers, and pinned versions.
+
+    With --build, and no engine that answers, the folder is written and the exit code is 2.
+    """
     from labs_core.deploy.write import write
 
-    get_target(to)
+    target = get_target(to)
+    if (build or tag) and not target.image:
+        with_image = ", ".join(name for name, each in TARGETS.items() if each.image)
+        raise LabsError(
+            f"The target '{to}' has no image", remedy=f"There is one for: {with_image}."
+        )
     bundle, registered = locate(model, tracking)
     plan = write(
         bundle,
@@ -57,25 +74,39 @@ def deploy(
         tag=tag,
         force=force,
     )
-    if as_json:
-        print(json.dumps(_about(plan, to), indent=2))
-    else:
+    if not as_json:
         _say(plan)
+    image = None
+    try:
+        if build:
+            image = _build(plan)
+    finally:  # the folder is there, whatever became of the image
+        if as_json:
+            print(json.dumps(_about(plan, target, image), indent=2))
 
 
-def _about(plan: Plan, target: str) -> dict[str, object]:
+def _build(plan: Plan) -> Image:
+    from labs_core.deploy.build import build
+
+    image = build(plan.folder, plan.tag, say=lambda line: print(line, file=sys.stderr))
+    sizes = f"{image.size / 1e6:.0f} MB, about {image.compressed / 1e6:.0f} MB compressed"
+    print(f"Built {image.tag}, {image.id}: {sizes}", file=sys.stderr)
+    return image
+
+
+def _about(plan: Plan, target: Target, image: Image | None) -> dict[str, object]:
     return {
         "folder": str(plan.folder),
-        "target": target,
         "lab": plan.lab,
         "model": {"name": plan.name, "version": plan.version, "run_id": plan.run_id},
         "bundle_sha256": plan.digest,
-        "tag": plan.tag if get_target(target).image else None,
+        "tag": plan.tag if target.image else None,
+        "image": asdict(image) if image else None,
     }
 
 
 def _say(plan: Plan) -> None:
-    version = f", version {plan.version}" if plan.version else ""
+    version = f", version {plan.version}," if plan.version else ""
     print(f"{plan.lab}{version} is ready in {_shown(plan.folder)}")
     print("README.md there says how to run it, call it and update it.")
 

@@ -13,18 +13,20 @@ from labs_core.paths import ROOT
 from labs_core.tasks import TASKS
 
 PACKAGES = {"labs_core": Path(labs_core.__file__).parent, "serving": ROOT / "serving"}
-UNWANTED = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
+CODE = {".py", ".pyc", ".typed"}  # files that are copied one by one, or not at all
 
 
 @dataclass(frozen=True)
 class Code:
-    """What a program needs.
+    """What a program needs for bundles of one task.
 
     Attributes:
+        task: its name.
         files: our modules by dotted name.
         packages: the packages of others that these import, by the name in the import.
     """
 
+    task: str
     files: dict[str, Path]
     packages: frozenset[str]
 
@@ -51,7 +53,7 @@ def trace(modules: Sequence[str], task: str) -> Code:
                 waiting += [wanted, wanted.rpartition(".")[0]]
             else:
                 others.add(wanted.split(".")[0])
-    return Code(files, frozenset(others))
+    return Code(task, files, frozenset(others))
 
 
 def packages_of_all() -> set[str]:
@@ -71,16 +73,23 @@ def copy(code: Code, folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
         if file.name == "__init__.py":
-            _copy_data(file.parent, place.parent)
+            _copy_data(file.parent, place.parent, code.task)
 
 
-def _copy_data(package: Path, place: Path) -> None:
-    """What lies in a package and is no code."""
-    for entry in package.iterdir():
-        if entry.is_dir() and not any(entry.rglob("*.py")):
-            shutil.copytree(entry, place / entry.name, ignore=UNWANTED, dirs_exist_ok=True)
-        elif entry.is_file() and entry.suffix not in (".py", ".pyc", ".typed"):
-            shutil.copyfile(entry, place / entry.name)
+def _copy_data(package: Path, place: Path, task: str) -> None:
+    """What lies in a package and is no code, but not what is called like another task."""
+
+    def unwanted(folder: str, names: list[str]) -> set[str]:
+        return {
+            name
+            for name in names
+            if Path(name).suffix in CODE
+            or name == "__pycache__"
+            or (Path(folder) / name / "__init__.py").is_file()
+            or _is_other_task(Path(name).stem, task)
+        }
+
+    shutil.copytree(package, place, ignore=unwanted, dirs_exist_ok=True)
 
 
 def _file(module: str) -> Path | None:
@@ -117,11 +126,11 @@ def _imports(tree: ast.AST, package: str, task: str) -> Iterator[str]:
             waiting += [
                 value
                 for key, value in zip(node.keys, node.values, strict=True)
-                if not _is_other_task(key, task)
+                if not (isinstance(key, ast.Constant) and _is_other_task(key.value, task))
             ]
         else:
             waiting += ast.iter_child_nodes(node)
 
 
-def _is_other_task(key: ast.expr | None, task: str) -> bool:
-    return isinstance(key, ast.Constant) and key.value in TASKS and key.value != task
+def _is_other_task(name: object, task: str) -> bool:
+    return name in TASKS and name != task

@@ -1,0 +1,13 @@
+"""An image for any container host."""
+
+from __future__ import annotations
+
+from labs_core.deploy import image
+from labs_core.deploy.plan import Plan
+from labs_core.deploy.render import render
+
+
+def write(plan: Plan) -> None:
+    """Add what the image is built from, and how to run it."""
+    image.write(plan)
+    render("docker", plan, port=image.PORT)
