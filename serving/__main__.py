@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import os
 import signal
 import socket
 import sys
+import warnings
 from pathlib import Path
 
 import uvicorn
@@ -72,6 +74,7 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
     if not 0 <= port <= 65535:  # the system would take it modulo 65536
         raise LabsError(f"There is no port {port}", "", "Choose one from 0 to 65535.")
     sys.setswitchinterval(SWITCH_S)
+    quiet()
     with listen(host, port) as listener:
         models = [load_model(each) for each in announced]
         service = Service(settings)
@@ -80,7 +83,7 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
         ready = f"Serving {names} on http://{shown}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             App(service, models),
-            log_level="warning",
+            log_level="error",
             access_log=False,
             server_header=False,
             lifespan="off",
@@ -93,6 +96,16 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
             Server(config, ready).run(sockets=[listener])
         finally:
             service.close()
+
+
+def quiet() -> None:
+    """Nothing on standard error about what a client has sent: the log of requests has its answer.
+
+    Such lines would be in no one's format and stall the service where nobody reads them, and Python
+    keeps the text of each warning, which for Pillow's may be another one each time.
+    """
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
 
 
 def _shown(served: Served) -> str:
