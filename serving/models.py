@@ -14,6 +14,7 @@ from labs_core.bundle.load import load
 from labs_core.errors import LabsError
 from serving.engine import measure
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # what an address may hold as it is
 SESSION_THREADS = 1  # of one run; the engine's threads are what keeps all cores busy
 
 
@@ -24,8 +25,8 @@ class Announcement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     bundle: Path
-    name: str | None = None
-    version: str | None = None
+    name: str | None = Field(None, pattern=NAME)
+    version: str | None = Field(None, pattern=NAME)
     run_id: str | None = None
 
     @classmethod
@@ -80,19 +81,20 @@ class Served:
 
     def schema(self, name: str) -> str:
         """What the documentation calls the model's own `name`: Row, or week1_Row among several."""
-        return re.sub(r"\W", "_", f"{self.prefix.removeprefix('/models/')}_{name}".strip("_"))
+        return f"{self.prefix.removeprefix('/models/')}_{name}".replace("/", ".").strip("_")
 
 
 def load_model(announcement: Announcement) -> Served:
     """Load the bundle, run its golden batch, and measure how it is run best.
 
     Raises:
-        LabsError: not a bundle, or one that is damaged or was changed.
+        LabsError: not a bundle, or one that is damaged or was changed, or whose name fits into no
+            address.
     """
     bundle = load(announcement.bundle, threads=SESSION_THREADS)
     run_id = announcement.run_id or bundle.lineage.get("run_id")
     return Served(
-        name=announcement.name or title(bundle),
+        name=announcement.name or _addressable(title(bundle)),
         bundle=bundle,
         model=Model(
             name=bundle.name,
@@ -107,7 +109,7 @@ def placed(models: Sequence[Served]) -> list[Served]:
     """The models with their addresses: `alone` and `first` are as they are among these.
 
     Raises:
-        LabsError: two are the same version of one model.
+        LabsError: two are the same version of one model, or one that is not the first has none.
     """
     seen: dict[str, set[str | None]] = {}
     result = []
@@ -117,9 +119,25 @@ def placed(models: Sequence[Served]) -> list[Served]:
             raise LabsError(
                 f"The model '{served.name}' is there twice", "", "Name each version once."
             )
+        if versions and served.model.version is None:
+            raise LabsError(
+                f"The model '{served.name}' is there twice, once without a version",
+                "",
+                "Name the version of each.",
+            )
         result.append(replace(served, alone=len(models) == 1, first=not versions))
         versions.add(served.model.version)
     return result
+
+
+def _addressable(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        raise LabsError(
+            f"A model cannot be served as '{name[:80]}'",
+            "",
+            "Use letters, digits, '-', '_' and '.'.",
+        )
+    return name
 
 
 def title(bundle: Bundle) -> str:
