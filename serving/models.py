@@ -25,8 +25,8 @@ class Announcement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     bundle: Path
-    name: str | None = Field(None, pattern=NAME)
-    version: str | None = Field(None, pattern=NAME)
+    name: str | None = Field(default=None, pattern=NAME)
+    version: str | None = Field(default=None, pattern=NAME)
     run_id: str | None = None
 
     @classmethod
