@@ -1,5 +1,6 @@
-"""Every failure answers {"error": {"what", "where", "remedy"}}. It names the field and the reason
-and never repeats what was sent: a request may hold what no log or screen should show."""
+"""Every failure answers {"error": {"what", "where", "remedy"}}, or in the form that the protocol of
+its address has. It names the field and the reason and never repeats what was sent: a request may
+hold what no log or screen should show."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
+from serving.protocols.failures import reworded
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +33,11 @@ REASONS = {
     "float_type": "must be a number",
     "string_type": "must be text",
     "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
     "list_type": "must be a list",
+    "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
@@ -80,8 +86,26 @@ class RefusedError(Exception):
 
     def response(self) -> JSONResponse:
         """The whole answer."""
-        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return JSONResponse({"error": self.body()}, self.status, headers)
+        return _Refusal(self)
+
+
+class _Refusal(JSONResponse):
+    """Words a failure when it is sent, for only then is it known to which address."""
+
+    def __init__(self, refused: RefusedError) -> None:
+        after = refused.retry_after
+        headers = {} if after is None else {"Retry-After": str(after)}
+        super().__init__({"error": refused.body()}, refused.status, headers)
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = self._refused
+        words = reworded(scope["path"], error.status, error.what, error.remedy)
+        if words:
+            self.status_code, content = words
+            self.body = self.render(content)
+            self.headers["content-length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
 
 
 def overloaded(seconds: int) -> RefusedError:
@@ -146,10 +170,6 @@ def install(app: FastAPI) -> None:
 def response_to(request: Request, error: Exception) -> Response:
     """The answer to a request that raised `error`."""
     match error:
-        case RefusedError():
-            return error.response()
-        case LabsError():
-            return unable(error).response()
         case HTTPException():  # what Starlette refuses: unknown routes, other methods
             where = f"{request.method} {request.url.path}"[:LONGEST_NAME]
             refused = RefusedError(
@@ -160,10 +180,20 @@ def response_to(request: Request, error: Exception) -> Response:
             return answer
         case ClientDisconnect():  # nobody reads the answer, and nothing is wrong
             return Response(status_code=CLIENT_GONE)
+    return refusal(request, error).response()
+
+
+def refusal(request: Request, error: Exception, where: str = "items") -> RefusedError:
+    """What a client is told of an `error` at one item, or at all of them."""
+    match error:
+        case RefusedError():
+            return error
+        case LabsError():
+            return unable(error, where)
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return RefusedError(
         500, "The service failed on this request", "server", "See the server's log."
-    ).response()
+    )
 
 
 async def _handler(request: Request, error: Exception) -> Response:
