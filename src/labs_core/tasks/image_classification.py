@@ -25,6 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from labs_core.errors import LabsError
 from labs_core.tasks.classes import check_labels, classes
+from labs_core.tasks.picture_statistics import picture_statistics
 from labs_core.tasks.task import Answer, InvalidInput, Params
 
 # A 50-megapixel photograph: 150 MB in colour, and up to 600 MB while 32-bit grey becomes 8-bit.
@@ -137,6 +138,10 @@ class ImageClassification:
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
         """`{"label": the likeliest, "probabilities": {label: probability}}` for each picture."""
         return classes(outputs["probabilities"], params["labels"])
+
+    def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
+        """Statistics of the pixels that the network sees; see `picture_statistics`."""
+        return picture_statistics(inputs["pixels"])
 
     def to_json(self, item: Any, params: Params) -> str:
         """The picture as base64 PNG."""

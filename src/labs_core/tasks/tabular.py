@@ -73,6 +73,11 @@ class Tabular:
             raise LabsError(f"The model gives predictions of shape {prediction.shape}, not (N,)")
         return [{"prediction": value} for value in prediction.tolist()]
 
+    def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
+        """The features themselves, by name, as the network sees them."""
+        names = _names(params)
+        return [dict(zip(names, row, strict=True)) for row in inputs["features"].tolist()]
+
     def to_json(self, item: Any, params: Params) -> dict[str, float]:
         """The row as a dict by feature."""
         names = _names(params)

@@ -61,6 +61,12 @@ class Task(Protocol):
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
         """The main graph's outputs to one JSON-able answer an item."""
 
+    def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
+        """The main graph's inputs to a few named numbers an item, the same names for each.
+
+        They are what is kept of an input to see later whether inputs have changed.
+        """
+
     def to_json(self, item: Any, params: Params) -> Any:
         """A raw item as it is written in a JSON request; `preprocess` reads it back to the same."""
 

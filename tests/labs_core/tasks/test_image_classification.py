@@ -381,6 +381,17 @@ def test_outputs_that_do_not_fit_the_labels_are_an_error(bad):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+def test_the_summary_of_a_picture_is_of_what_the_network_sees(channels):
+    task, params = get_task("image-classification"), {**PARAMS, "channels": channels}
+    inputs = task.preprocess([noise(40, 30, 3), np.full((9, 9, 3), 51, np.uint8)], params)
+    noisy, plain = task.summarise(inputs, params)
+    assert noisy["brightness"] != plain["brightness"] == pytest.approx(51 / 255)
+    first = "mean_grey" if channels == 1 else "mean_red"
+    assert noisy[first] == pytest.approx(inputs["pixels"][0, 0].mean() / 255)
+    assert len(noisy) == 4 + 2 * channels
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 def test_golden_inputs_come_back_as_the_same_pixels(channels):
     task, params = get_task("image-classification"), {**PARAMS, "channels": channels}
     items = [noise(20, 31, 3), noise(H, W), encoded(Image.fromarray(noise(9, 9, 4)), "PNG")]

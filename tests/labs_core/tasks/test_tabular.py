@@ -87,6 +87,15 @@ def test_predictions_that_are_no_numbers_are_an_error(bad):
         get_task("tabular").postprocess({"prediction": np.array(bad, np.float32)}, PARAMS)
 
 
+def test_the_summary_of_a_row_is_the_row_as_the_network_sees_it():
+    task = get_task("tabular")
+    inputs = task.preprocess([ROW, [0.1, 0, 1e-3]], PARAMS)
+    assert task.summarise(inputs, PARAMS) == [
+        ROW,
+        {"age": float(np.float32(0.1)), "bmi": 0, "bp": float(np.float32(1e-3))},
+    ]
+
+
 def test_golden_rows_come_back_exactly():
     task, items = get_task("tabular"), [{"age": 0.1, "bmi": 1 / 3, "bp": 1e-30}, [1, 2, 3]]
     loaded = task.load_inputs(task.dump_inputs(items, PARAMS), PARAMS)
