@@ -82,15 +82,23 @@ class Bundle:
         Raises:
             LabsError: there is no such graph or output.
         """
-        if graph not in self._graphs:
-            hint = did_you_mean(graph, self._graphs)
-            raise LabsError(f"The bundle '{self.name}' has no graph '{graph}'", remedy=hint)
-        known = self._graphs[graph].outputs
+        found = self.graph(graph)
         for output in outputs or ():
-            if output not in known:
-                hint = did_you_mean(output, known)
+            if output not in found.outputs:
+                hint = did_you_mean(output, found.outputs)
                 raise LabsError(f"The graph '{graph}' has no output '{output}'", remedy=hint)
-        return self._graphs[graph].run(inputs, outputs)
+        return found.run(inputs, outputs)
+
+    def graph(self, name: str = "model") -> Graph:
+        """One of the bundle's graphs, with the types and shapes of what it takes and gives.
+
+        Raises:
+            LabsError: there is none of this name.
+        """
+        if name not in self._graphs:
+            hint = did_you_mean(name, self._graphs)
+            raise LabsError(f"The bundle '{self.name}' has no graph '{name}'", remedy=hint)
+        return self._graphs[name]
 
     def examples(self, count: int = 2) -> list[Any]:
         """The first items of the golden batch, as they are written in a JSON request."""

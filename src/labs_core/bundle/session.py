@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,11 +18,27 @@ FATAL = 4  # onnxruntime's log levels: what it raises is told once, as our error
 onnxruntime.disable_telemetry_events()
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """What a graph takes or gives.
+
+    Attributes:
+        name: of the input or output.
+        type: as onnxruntime calls it: tensor(float), tensor(uint8), tensor(string).
+        shape: batch first; None is a dimension of any size.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+
 class Graph:
     """One graph of a bundle. Safe to run from several threads at once.
 
     Attributes:
         inputs, outputs: their names, in the graph's order.
+        takes, gives: the same with their types and shapes.
 
     Args:
         model: the ONNX file's content, already checked against its hash.
@@ -35,8 +53,10 @@ class Graph:
     def __init__(self, model: bytes, file: str, threads: int = 1) -> None:
         _refuse_external_data(model, file)
         self._session = _session(model, file, threads)
-        self.inputs = tuple(value.name for value in self._session.get_inputs())
-        self.outputs = tuple(value.name for value in self._session.get_outputs())
+        self.takes = tuple(map(_tensor, self._session.get_inputs()))
+        self.gives = tuple(map(_tensor, self._session.get_outputs()))
+        self.inputs = tuple(tensor.name for tensor in self.takes)
+        self.outputs = tuple(tensor.name for tensor in self.gives)
 
     def run(
         self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
@@ -45,6 +65,12 @@ class Graph:
         names = list(self.outputs if outputs is None else outputs)
         values = self._session.run(names, dict(inputs))
         return dict(zip(names, values, strict=True))
+
+
+def _tensor(value: Any) -> Tensor:
+    """From onnxruntime's description, where a dimension of any size has a name instead."""
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return Tensor(value.name, value.type, shape)
 
 
 def _refuse_external_data(model: bytes, file: str) -> None:
