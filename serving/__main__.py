@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import logging
 import os
 import signal
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import uvicorn
 
-from labs_core.errors import LabsError
+from labs_core.errors import LabsError, did_you_mean
+from serving.announcements import follow
 from serving.app import App
-from serving.models import Announcement, Served, load_model
+from serving.models import Announcement, load_model, shown
 from serving.service import Service
 from serving.settings import Settings, add_options, settings_from
 
@@ -37,10 +39,16 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         print(self.ready, file=sys.stderr, flush=True)
 
+    def stop(self) -> None:
+        """End as a signal would: what has begun is finished. Safe to call from any thread."""
+        self.should_exit = True
+
 
 def main() -> None:
-    """Read the arguments and serve. Exit codes: 0 stopped by a signal, 2 cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    """Read the arguments and serve. Exit codes: 0 stopped on demand, 2 cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument(
         "--bundle", type=Path, action="append", default=[], help="a bundle's folder; several times"
     )
@@ -54,21 +62,39 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="serve the versions that standard input announces, and stop at its end",
+    )
     add_options(parser)
-    options = vars(parser.parse_args())
+    known, unknown = parser.parse_known_args()
+    options = vars(known)
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn raises it again when it has finished
     try:
+        if unknown:
+            names = [f"--{name.replace('_', '-')}" for name in options]
+            raise LabsError(
+                f"There is no option '{unknown[0]}'", "", did_you_mean(unknown[0], names)
+            )
         announced = [Announcement(bundle=path) for path in options["bundle"]]
         announced += [Announcement.parse(text) for text in options["model"]]
-        serve(announced, settings_from(options), options["host"], options["port"])
+        address = options["host"], options["port"]
+        serve(announced, settings_from(options), *address, options["follow"])
     except LabsError as error:
         print(f"Error: {str(error).rstrip('.')}.\n{error.remedy}".rstrip(), file=sys.stderr)
         sys.exit(2)
 
 
-def serve(announced: list[Announcement], settings: Settings, host: str, port: int) -> None:
-    """Serve the models; returns when a signal has ended it."""
+def serve(
+    announced: list[Announcement],
+    settings: Settings,
+    host: str,
+    port: int,
+    follow_stdin: bool,
+) -> None:
+    """Serve the models; returns when a signal has ended it, or the end of what it follows."""
     if not announced:
         raise LabsError("There is nothing to serve", "", "Name a folder with --bundle.")
     if not 0 <= port <= 65535:  # the system would take it modulo 65536
@@ -76,13 +102,13 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
     sys.setswitchinterval(SWITCH_S)
     quiet()
     with listen(host, port) as listener:
-        models = [load_model(each) for each in announced]
         service = Service(settings)
-        shown = f"[{host}]" if ":" in host else host
-        names = ", ".join(map(_shown, models))
-        ready = f"Serving {names} on http://{shown}:{listener.getsockname()[1]}"
+        app = App(service, [load_model(each) for each in announced])
+        where = f"[{host}]" if ":" in host else host
+        names = ", ".join(shown(m.name, m.model.version) for m in app.models)
+        ready = f"Serving {names} on http://{where}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            App(service, models),
+            app,
             log_level="error",
             access_log=False,
             server_header=False,
@@ -92,8 +118,12 @@ def serve(announced: list[Announcement], settings: Settings, host: str, port: in
         )
         gc.collect()
         gc.freeze()  # what is there now stays: no collection needs to look at it again
+        server = Server(config, ready)
+        if follow_stdin:
+            # Unbuffered: at its end, Python would wait for the lock of a buffer that is being read.
+            follow(io.FileIO(0, closefd=False), app, server.stop)
         try:
-            Server(config, ready).run(sockets=[listener])
+            server.run(sockets=[listener])
         finally:
             service.close()
 
@@ -106,11 +136,6 @@ def quiet() -> None:
     """
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-
-
-def _shown(served: Served) -> str:
-    version = served.model.version
-    return f"{served.name} (version {version})" if version else served.name
 
 
 def listen(host: str, port: int) -> socket.socket:

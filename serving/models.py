@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,7 +31,7 @@ class Announcement(BaseModel):
     run_id: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Announcement:
+    def parse(cls, text: str) -> Self:
         """From JSON; raises LabsError where it is none."""
         try:
             return cls.model_validate_json(text)
@@ -143,3 +144,8 @@ def _addressable(name: str) -> str:
 def title(bundle: Bundle) -> str:
     """What people call the model: its lab's name, where a lab made it."""
     return str(bundle.lineage.get("lab") or bundle.name)
+
+
+def shown(name: str, version: str | None) -> str:
+    """A model as people see it: `week5 (version 3)`."""
+    return f"{name} (version {version})" if version else name

@@ -138,20 +138,31 @@ def colour_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def price_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A regression that anyone can check: 50 + 2 · size − 3 · (age of the house)."""
+    return write_price(tmp_path_factory.mktemp("bundles") / "price")
+
+
+@pytest.fixture(scope="session")
+def price_versions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Versions 1, 2, … of the regression, which say so: version n adds 1000 · n instead of 50."""
+    folder = tmp_path_factory.mktemp("versions")
+    return [write_price(folder / str(n), 1000.0 * n) for n in range(1, 5)]
+
+
+def write_price(folder: Path, base: float = 50.0) -> Path:
+    """Write the bundle of `base` + 2 · size − 3 · (age of the house)."""
     from onnx import TensorProto, helper
 
     from labs_core.bundle.write import write
 
     constants = [
         helper.make_tensor("w", TensorProto.FLOAT, [2, 1], [2.0, -3.0]),
-        helper.make_tensor("b", TensorProto.FLOAT, [1], [50.0]),
+        helper.make_tensor("b", TensorProto.FLOAT, [1], [base]),
         helper.make_tensor("last", TensorProto.INT64, [1], [1]),
     ]
     nodes = [
         helper.make_node("Gemm", ["features", "w", "b"], ["column"]),  # (N, 1)
         helper.make_node("Squeeze", ["column", "last"], ["prediction"]),
     ]
-    folder = tmp_path_factory.mktemp("bundles") / "price"
     write(
         folder,
         name="price",

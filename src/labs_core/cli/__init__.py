@@ -39,7 +39,7 @@ app.command()(compare)
 app.command()(ui)
 app.add_typer(data_app, name="data", help="Data sets: list, fetch, verify, status.")
 app.command()(predict)
-app.command()(serve)
+app.command(context_settings={"ignore_unknown_options": True})(serve)  # they are the service's
 app.command()(deploy)
 app.command()(doctor)
 
