@@ -10,11 +10,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 READY = re.compile(r"Serving .+ on (http://\S+)")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 class Service:
@@ -77,3 +88,29 @@ def price(price_url: str) -> Iterator[httpx.Client]:
     """A client of the service that predicts prices."""
     with httpx.Client(base_url=price_url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser(browser_path: str) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that must stay on its host and log no error."""
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    complaints: list[str] = []
+    hosts: set[str] = set()
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
+    page.set_default_timeout(10_000)
+    page.complaints = complaints
+    yield page
+    page.close()
+    assert hosts <= {"127.0.0.1", ""}, "'' is a data: or blob: URL"
+    assert not complaints
