@@ -82,7 +82,8 @@ class Served:
 
     def schema(self, name: str) -> str:
         """What the documentation calls the model's own `name`: Row, or week1_Row among several."""
-        return f"{self.prefix.removeprefix('/models/')}_{name}".replace("/", ".").strip("_")
+        whose = re.sub(r"[^\w-]", "_", self.prefix.removeprefix("/models/"))
+        return f"{whose}_{name}".strip("_")
 
 
 def load_model(announcement: Announcement) -> Served:

@@ -121,7 +121,7 @@ def test_the_first_version_has_the_models_address(price: Served, colours: Served
         "/models/price/versions/3",
     ]
     names = {each.schema("Row") for each in models}
-    assert names == {"price_Row", "colours_Row", "price.versions.3_Row"}
+    assert names == {"price_Row", "colours_Row", "price_versions_3_Row"}
 
 
 def test_places_are_those_among_the_models_that_are_served(price: Served, colours: Served) -> None:
