@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labs_core.errors import LabsError, did_you_mean
 from serving import demo, errors, metrics
 from serving.bodies import Schemas
-from serving.headers import SafeHeaders
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
 from serving.requests import Requests
@@ -52,9 +51,8 @@ class App:
         self.service = service
         self.show(models)
         app: ASGIApp = self._route
-        app = BodyLimit(app, service.settings)
-        app = TimeLimit(app, service.settings)
-        app = SafeHeaders(app)
+        app = BodyLimit(app, service.settings, service.meters)
+        app = TimeLimit(app, service.settings, service.meters)
         self._outermost = Requests(app, service.meters, service.requests)
 
     def show(self, models: Sequence[Served]) -> None:
@@ -74,7 +72,8 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the process's start and end."""
-        await self._outermost(scope, receive, send)
+        answer = self._outermost if scope["type"] == "http" else self._routes
+        await answer(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         direct = self._direct.get(scope["path"])

@@ -113,6 +113,7 @@ class Engine:
         lane = self._lanes["large" if size > LARGE_BODY else "small"]
         wait = lane.wait_s(self._threads)
         if wait > lane.patience_s:
+            self._meters.refusal("queue")
             raise overloaded(math.ceil(wait))
         future: asyncio.Future[Any] = loop.create_future()
         with self._changed:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
+from serving.log import note
 from serving.protocols.failures import reworded
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class RefusedError(Exception):
         return {"what": self.what, "where": self.where, "remedy": self.remedy}
 
     def response(self) -> JSONResponse:
-        """The whole answer."""
+        """The whole answer; the request's log line gets its reason."""
+        note(reason=self.what)
         return _Refusal(self)
 
 

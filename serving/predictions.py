@@ -13,6 +13,7 @@ from labs_core.bundle.bundle import Bundle
 from labs_core.errors import LabsError
 from labs_core.tasks.task import Answer, InvalidInput
 from serving.errors import RefusedError, refuse_item, unable
+from serving.log import note
 from serving.models import Served
 from serving.service import Service
 
@@ -72,6 +73,7 @@ class Prediction:
         self._service, self._served, self._read = service, served, read
         self._encode, self._postprocess = encode or in_our_form, postprocess
         self._request_id = request_id
+        self._line = note(model=served.name, version=served.model.version)
 
     def prepare(self) -> Arrays:
         """Read the items and bring those that are right into the graph's form."""
@@ -136,6 +138,7 @@ class Prediction:
         return answers
 
     def _count(self, answered: int) -> None:
+        self._line["items"] = len(self._items.values)
         refused = len(self._items.values) - answered
         self._service.meters.items(self._served.name, answered, refused)
 

@@ -24,7 +24,14 @@ class Service:
         self.meters = Meters()
         self.requests = RequestLog(settings.log)
         self.engine = Engine(self.meters)
-        self.meters.watch_queue(lambda: self.engine.waiting)
+        self.meters.gauge(
+            "labs_queue_requests", "Requests that wait for a thread.", lambda: self.engine.waiting
+        )
+        self.meters.counter(
+            "labs_log_lines_dropped",
+            "Lines of the log that found no reader.",
+            lambda: self.requests.dropped,
+        )
         self.log = None
 
     def close(self) -> None:
