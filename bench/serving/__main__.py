@@ -54,6 +54,7 @@ def main() -> None:
                 try:
                     turns[name].append(bench.measure(SERVERS[name], work))
                 except BrokenServerError as error:
+                    print(f"{name}: {error}", file=sys.stderr)
                     del turns[name]
                     missing[name] = str(error)
     if not turns:

@@ -19,12 +19,14 @@ class Figures:
     """What one round of load has shown.
 
     Attributes:
-        rate: right answers a second.
+        answers: those that were 2xx.
+        rate: of them a second.
         p50_ms, p99_ms: from a request's first byte to the last one of its answer.
         refused: answers that were not 2xx.
         broken: connections refused or lost, and requests without an answer.
     """
 
+    answers: int
     rate: float
     p50_ms: float
     p99_ms: float
@@ -59,9 +61,10 @@ def load(
     if done.returncode:
         sys.exit(f"wrk has failed: {done.stderr or done.stdout}")
     found = json.loads(done.stdout.splitlines()[-1])
-    right = found["requests"] - found["refused"]
+    answers = found["requests"] - found["refused"]
     return Figures(
-        rate=right / (found["microseconds"] / 1e6),
+        answers=answers,
+        rate=answers / (found["microseconds"] / 1e6),
         p50_ms=found["p50"] / 1e3,
         p99_ms=found["p99"] / 1e3,
         refused=found["refused"],

@@ -72,6 +72,15 @@ class Running:
                 total["pss"] += getattr(used, "pss", 0) / 1e6  # Linux only
         return total
 
+    def processor_s(self) -> float:
+        """Seconds of processor time of the process and all that it has started."""
+        total = 0.0
+        for process in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                used = process.cpu_times()
+                total += used.user + used.system
+        return total
+
     def tail(self) -> str:
         """The last lines that it has written."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])

@@ -63,19 +63,21 @@ def show(found: Mapping[str, Any]) -> str:
         f"peers: {_versions(about['peers'])}",
         f"medians of {found['rounds']} rounds of {found['seconds']:g} s; "
         f"load of the machine before: {about['load_before']}",
+        "CPU ms: of one core, for one answer, in all processes of the server",
     ]
     for name, why in found["missing"].items():
         lines.append(f"not measured: {name} ({why.splitlines()[0]})")
     width = max(len(SERVERS[name].title) for name in servers)
     for scenario in next(iter(servers.values()))["loads"]:
-        head = f"{'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'ours is':>8}"
+        head = f"{'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>7} {'ours is':>8}"
         lines += ["", f"{scenario:{width}} {head}"]
         for name, server in servers.items():
             load = server["loads"][scenario]
             ratio = found["ratios"].get(scenario, {}).get(name)
             lines.append(
                 f"{SERVERS[name].title:{width}} {load['rate']:11,.0f} {load['p50_ms']:8.1f} "
-                f"{load['p99_ms']:8.1f} {f'{ratio:.2f} ×' if ratio else '':>8}{_trouble(load)}"
+                f"{load['p99_ms']:8.1f} {load['processor_ms']:7.2f} "
+                f"{f'{ratio:.2f} ×' if ratio else '':>8}{_trouble(load)}"
             )
     lines += ["", f"{'':{width}} {'ready s':>11} {'RSS MB':>8} {'PSS MB':>8}"]
     for name, server in servers.items():
@@ -97,6 +99,7 @@ def _load(turns: Sequence[Turn], scenario: str) -> dict[str, float]:
         "rate": median(load.rate for load in loads),
         "p50_ms": median(load.p50_ms for load in loads),
         "p99_ms": median(load.p99_ms for load in loads),
+        "processor_ms": median(turn.processor_ms[scenario] for turn in turns),
         "refused": sum(load.refused for load in loads),
         "broken": sum(load.broken for load in loads),
     }

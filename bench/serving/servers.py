@@ -1,8 +1,8 @@
 """The servers that are compared: how each is started, asked and understood.
 
 Each takes a picture's bytes in the quickest way that it documents, writes no line for each request
-(ours does), and has torch use one thread a call. Of every peer there is the form that its guide
-begins with, and one that is tuned as its guide advises.
+(ours does). Of every peer there is the form that its guide begins with, and one that is tuned as
+its guide advises.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def table(picture: bytes) -> bytes:
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 RAW = Question("/predict", "image/png", as_it_is, lambda found: found)
+RAW_INLINE = Question("/inline", "image/png", as_it_is, lambda found: found)
 OURS = Question("/predict", "image/png", as_it_is, lambda found: found["answers"][0])
 OUR_FORM = Question("/predict", FORM, form("files"), lambda found: found["answers"][0])
 BENTO_FORM = Question("/predict", FORM, form("pictures"), lambda found: found[0])
@@ -121,7 +122,7 @@ SERVERS = {
             "fastapi-tuned",
             "FastAPI, TorchScript, a process a core",
             (*UVICORN, "--workers", str(CORES)),
-            RAW,
+            RAW_INLINE,
             "fastapi",
             SCRIPTED,
         ),

@@ -25,11 +25,14 @@ class Turn:
         ready_s: from its start to its first right answer.
         memory_mb: of all its processes after the load, `rss` and `pss`.
         loads: by scenario.
+        processor_ms: by scenario, what one answer costs of one core's time. Other work on the
+            machine changes it little.
     """
 
     ready_s: float = 0.0
     memory_mb: dict[str, float] = field(default_factory=dict)
     loads: dict[str, Figures] = field(default_factory=dict)
+    processor_ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class Bench:
             for sample in self.samples:
                 for clients in sample.clients:
                     name = f"{sample.name}, {clients} client{'s' * (clients > 1)}"
-                    turn.loads[name] = load(
-                        port, question, bodies[sample.name], clients, self.seconds
-                    )
+                    before = running.processor_s()
+                    figures = load(port, question, bodies[sample.name], clients, self.seconds)
+                    turn.loads[name] = figures
+                    used = running.processor_s() - before
+                    turn.processor_ms[name] = 1000 * used / max(figures.answers, 1)
             turn.memory_mb = running.memory_mb()
             check(running, server, first)
         return turn
@@ -88,6 +93,9 @@ class Bench:
             variables |= {
                 "PATH": f"{self.peers / 'bin'}{os.pathsep}{os.environ['PATH']}",
                 "BENCH_RUN": str(self.run),
+                # A thread of torch for each core would have calls at the same time wait for each
+                # other: slower at 16 clients, whichever the server.
+                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
                 "UVICORN_LOG_LEVEL": "warning",  # MLflow has no option for it
                 "BENTOML_DO_NOT_TRACK": "True",
                 "MLFLOW_DISABLE_TELEMETRY": "true",

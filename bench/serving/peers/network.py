@@ -43,12 +43,10 @@ class Classifier:
     """Pictures in, answers out. BENCH_RUN names the run's folder.
 
     With BENCH_SCRIPTED=1 the network is frozen TorchScript, which is faster than the module as it
-    is. torch uses one thread a call: with one for each core, calls at the same time would wait for
-    each other, and every server here would be slower at 16 clients.
+    is.
     """
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
         run = Path(os.environ["BENCH_RUN"])
         self.params = json.loads((run / "bundle" / "bundle.json").read_bytes())["params"]
         settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["model"]
