@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 
 from serving.errors import ErrorAnswer
-from serving.models import Model
-from serving.predictions import Prediction
+from serving.models import Model, Served
+from serving.predictions import Items, Prediction
+from serving.protocols import answer_events, events
 from serving.service import Service
 
 A = TypeVar("A", bound=BaseModel)
@@ -40,9 +42,29 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def respond(service: Service, prediction: Prediction, body: bytes) -> Response:
-    """The answer to a request whose body has been read."""
-    return Response(await service.engine.run(prediction, len(body)), media_type=JSON)
+async def respond(
+    request: Request,
+    service: Service,
+    served: Served,
+    read: Callable[[], Items],
+    size: int,
+    **options: Any,
+) -> Response:
+    """The answers to a request's items: together or, where the client asks for that, as events.
+
+    Args:
+        request: the request.
+        service: what answers.
+        served: the model.
+        read: reads the items.
+        size: of the body, bytes.
+        options: of `Prediction`.
+    """
+    options["request_id"] = request_id(request)
+    if events.accepted(request):
+        return await answer_events.stream(request, service, served, read, size, options)
+    prediction = Prediction(service, served, read, **options)
+    return Response(await service.engine.run(prediction, size), media_type=JSON)
 
 
 def request_id(request: Request) -> str:

@@ -17,6 +17,7 @@ from serving import demo, errors, metrics
 from serving.bodies import Schemas
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
+from serving.protocols import mlflow_scoring, open_inference
 from serving.requests import Requests
 from serving.routes import direct_routes
 from serving.service import Service
@@ -109,6 +110,8 @@ def create_app(service: Service, models: Sequence[Served]) -> FastAPI:
     async def readyz() -> Readiness:
         return Readiness(status="ready", models=[served.model for served in models])
 
+    open_inference.add_routes(app, schemas, service, models)
+    mlflow_scoring.add_health(app)
     metrics.add_routes(app, service.meters)
     demo.add_routes(app, models)
     return app

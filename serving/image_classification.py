@@ -13,12 +13,13 @@ from labs_core.bundle.bundle import Bundle
 from labs_core.tasks.heat_map import overlay as heat_map
 from labs_core.tasks.image_classification import check_pixels_together, to_pixels
 from labs_core.tasks.task import Answer, InvalidInput
-from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, request_id, respond
+from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, respond
 from serving.bodies import Schemas, json_content, media_type, read_form, read_items, refuse_type
 from serving.demo import render
 from serving.errors import RefusedError, describe, refuse_item
 from serving.models import Served
-from serving.predictions import Arrays, Items, Prediction, as_task_says
+from serving.predictions import Arrays, Items, as_task_says
+from serving.protocols import answer_events, mlflow_scoring
 from serving.routes import add_direct
 from serving.service import Service
 
@@ -50,7 +51,7 @@ class PictureAnswer(ClassAnswer):
 
 
 def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served) -> None:
-    """`POST /predict`, the golden batch as sample pictures, and the demo page."""
+    """`POST /predict`, `POST /invocations`, samples of the golden batch, and the demo page."""
     most = service.settings.max_batch
     graph_outputs = served.bundle.manifest.graphs["model"].outputs
     has_cam = CAM in graph_outputs
@@ -62,15 +63,15 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served)
         if kind not in (FORM, JSON) and not kind.startswith("image/"):
             raise refuse_type(FORM, "image/*", JSON)
         body = await request.body()
-        prediction = Prediction(
+        return await respond(
+            request,
             service,
             served,
             lambda: read_pictures(body, kind, content_type, most),
+            len(body),
             postprocess=explain if overlay else as_task_says,
             outputs=graph_outputs if overlay else None,
-            request_id=request_id(request),
         )
-        return await respond(service, prediction, body)
 
     add_direct(
         app,
@@ -79,7 +80,7 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served)
         summary="Classify one picture or several",
         response_model=Answers[PictureAnswer],
         response_model_exclude_unset=True,
-        responses=REFUSALS,
+        responses={**REFUSALS, 200: answer_events.documented(served, 2)},
         openapi_extra={
             "parameters": [
                 {
@@ -92,6 +93,9 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served)
             "requestBody": {"required": True, "content": _content(samples, most)},
         },
     )
+    field = served.bundle.task.field or ""
+    rows = [{field: _base64(png)} for png in samples[:2]]
+    mlflow_scoring.add_invocations(app, service, served, [field], rows, ClassAnswer, check_together)
 
     @app.get(f"{served.prefix}/samples/{{number}}.png", include_in_schema=False)
     async def sample(number: int) -> Response:
@@ -154,7 +158,7 @@ def explain(bundle: Bundle, inputs: Arrays, outputs: Arrays) -> list[Answer]:
     answers = as_task_says(bundle, inputs, outputs)
     for picture, cam, answer in zip(inputs["pixels"], outputs[CAM], answers, strict=True):
         png = heat_map(picture, cam[labels.index(answer["label"])])
-        answer["overlay"] = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        answer["overlay"] = f"data:image/png;base64,{_base64(png)}"
     return answers
 
 
@@ -180,12 +184,17 @@ def read_pictures(body: bytes, kind: str, content_type: str, most: int) -> Items
         items = Items(contents, places, several=len(contents) > 1)
     else:
         items = Items([body], ["body"])
+    check_together(items)
+    return items
+
+
+def check_together(items: Items) -> None:
+    """Raises RefusedError where the pictures of a request have more than MOST_PIXELS together."""
     if len(items.values) > 1:
         try:
             check_pixels_together(items.values, MOST_PIXELS)
         except InvalidInput as error:
             raise refuse_item(error, items.places) from None
-    return items
 
 
 def _files(parts: list[tuple[str, bytes | None]]) -> list[Any]:
@@ -201,7 +210,7 @@ def _files(parts: list[tuple[str, bytes | None]]) -> list[Any]:
 
 def _content(samples: list[bytes], most: int) -> dict[str, Any]:
     """OpenAPI's description of all kinds of body."""
-    pictures = [{"image": base64.b64encode(png).decode()} for png in samples[:2]]
+    pictures = [{"image": _base64(png)} for png in samples[:2]]
     binary = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
@@ -214,3 +223,7 @@ def _content(samples: list[bytes], most: int) -> dict[str, Any]:
         "image/*": {"schema": binary},
         **json_content(Picture, pictures_model(most), pictures),
     }
+
+
+def _base64(png: bytes) -> str:
+    return base64.b64encode(png).decode()

@@ -81,7 +81,7 @@ class Prediction:
         refused = self._items.refused
         self._kept = [n for n in range(len(self._items.values)) if n not in refused]
         self._inputs = self._preprocess() if self._kept else {}
-        if not self._kept:
+        if refused and not self._kept:
             self._count(answered=0)
             raise refused[0]
         return self._inputs
@@ -89,7 +89,7 @@ class Prediction:
     def finish(self, outputs: Arrays) -> bytes:
         """The body of the answer."""
         answers: list[Answer] = [{} for _ in self._items.values]
-        good = self._answers(outputs)
+        good = self._answers(outputs) if self._kept else []
         for n, answer in zip(self._kept, good, strict=True):
             answers[n] = answer
         for n, error in self._items.refused.items():
@@ -107,6 +107,7 @@ class Prediction:
             return task.preprocess(values, params)
         except InvalidInput as error:
             if not self._items.several:
+                self._count(answered=0)
                 raise refuse_item(error, self._items.places) from None
         parts, kept = [], []
         for n, value in zip(self._kept, values, strict=True):
@@ -126,6 +127,7 @@ class Prediction:
             return self._postprocess(self.bundle, self._inputs, outputs)
         except LabsError:
             if not self._items.several:
+                self._count(answered=0)
                 raise
         answers: list[Answer] = []
         for row, n in enumerate(self._kept):

@@ -12,11 +12,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, request_id, respond
+from serving.answers import JSON, REFUSALS, Answers, ClassAnswer, respond
 from serving.bodies import Schemas, json_content, media_type, read_items, refuse_type
 from serving.demo import render
 from serving.models import Served
-from serving.predictions import Items, Prediction
+from serving.predictions import Items
+from serving.protocols import answer_events, mlflow_scoring
 from serving.routes import add_direct
 from serving.service import Service
 
@@ -31,7 +32,7 @@ class NumberAnswer(BaseModel):
 
 
 def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served) -> None:
-    """`POST /predict` and the demo page."""
+    """`POST /predict`, `POST /invocations` and the demo page."""
     params = served.bundle.params
     most = service.settings.max_batch
     row = row_model(params["features"], served.schema("Row"))
@@ -49,8 +50,7 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served)
             items.values = [each and each.model_dump(by_alias=True) for each in items.values]
             return items
 
-        prediction = Prediction(service, served, read, request_id=request_id(request))
-        return await respond(service, prediction, body)
+        return await respond(request, service, served, read, len(body))
 
     add_direct(
         app,
@@ -58,11 +58,13 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, served: Served)
         predict,
         summary="Predict for one row or several",
         response_model=Answers[answer],  # type: ignore[valid-type]
-        responses=REFUSALS,
+        responses={**REFUSALS, 200: answer_events.documented(served, 2)},
         openapi_extra={
             "requestBody": {"required": True, "content": json_content(row, rows, samples[:2])}
         },
     )
+    names = [feature["name"] for feature in params["features"]]
+    mlflow_scoring.add_invocations(app, service, served, names, samples[:2], answer)
 
     @app.get(f"{served.prefix}/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
