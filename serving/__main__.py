@@ -103,6 +103,8 @@ def serve(
     quiet()
     with listen(host, port) as listener:
         service = Service(settings)
+        gc.collect()
+        gc.freeze()  # what is there now stays, unlike models: no collection needs to look at it
         app = App(service, [load_model(each) for each in announced])
         where = f"[{host}]" if ":" in host else host
         names = ", ".join(shown(m.name, m.model.version) for m in app.models)
@@ -116,8 +118,6 @@ def serve(
             timeout_keep_alive=int(settings.keep_alive),
             timeout_graceful_shutdown=GRACE_S,
         )
-        gc.collect()
-        gc.freeze()  # what is there now stays: no collection needs to look at it again
         server = Server(config, ready)
         if follow_stdin:
             # Unbuffered: at its end, Python would wait for the lock of a buffer that is being read.

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 
+import fastapi.dependencies.models
 from pydantic import Field
 
 from labs_core.errors import LabsError
@@ -70,9 +71,10 @@ def _move(line: bytes, app: App) -> None:
 def _forget_the_last() -> None:
     """Free the version before the present one, lest three are held at once.
 
-    A model and its routes refer to each other, so that it takes a collection to free them, also of
-    what was set apart when the service started.
+    FastAPI remembers every function that ever was a route, and with it the model; a model and its
+    routes refer to each other, so that it takes a collection to free them.
     """
-    gc.unfreeze()
+    for remembered in vars(fastapi.dependencies.models).values():
+        if hasattr(remembered, "cache_clear"):
+            remembered.cache_clear()
     gc.collect()
-    gc.freeze()
