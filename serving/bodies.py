@@ -128,7 +128,8 @@ def read_form(body: bytes, content_type: str, most: int) -> list[tuple[str, byte
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        raise RefusedError(400, f"body is not a valid form: {error}", "body") from None
+        reason = str(error).partition(":")[0]  # behind it stands what was sent
+        raise RefusedError(400, f"body is not a valid form: {reason}", "body") from None
     return parts
 
 
