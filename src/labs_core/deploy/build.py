@@ -6,12 +6,9 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labs_core.errors import LabsError
-
-if TYPE_CHECKING:
-    import docker as sdk
 
 ANSWER_S = 5  # an engine that is there answers at once
 BUILD_S = 3600  # the longest silence of a build
@@ -69,7 +66,7 @@ def _report(event: dict[str, Any], say: Callable[[str], object], remedy: str) ->
             say(line)
 
 
-def _measure(client: sdk.DockerClient, tag: str) -> Image:
+def _measure(client: Any, tag: str) -> Image:
     image = client.images.get(tag)
     compressor = zlib.compressobj(6, wbits=31)  # gzip, as registries do
     compressed = sum(len(compressor.compress(chunk)) for chunk in image.save())

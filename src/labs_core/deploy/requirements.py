@@ -31,7 +31,11 @@ def roots(code: Code) -> set[str]:
     Those that it imports, and the base dependencies of labs that none of our code imports: they
     are plug-ins, which another library finds by itself, as uvicorn finds uvloop.
     """
-    imported, by_any = _providers(code.packages), _providers(packages_of_all())
+    known = metadata.packages_distributions()
+    imported, by_any = (
+        {canonicalize_name(name) for package in packages for name in known.get(package, ())}
+        for packages in (code.packages, packages_of_all())
+    )
     return imported | ({canonicalize_name(each.name) for each in _declared()} - by_any)
 
 
@@ -110,12 +114,6 @@ def _marker(name: str, needed: dict[str, set[str]]) -> str:
     if len(on) == len(needed):
         return ""
     return " ; " + " or ".join(f"sys_platform == '{platform}'" for platform in on)
-
-
-def _providers(packages: Iterable[str]) -> set[str]:
-    """The distributions that bring the packages of these import names."""
-    known = metadata.packages_distributions()
-    return {canonicalize_name(name) for package in packages for name in known.get(package, ())}
 
 
 def _declared() -> list[Requirement]:
