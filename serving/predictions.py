@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,7 @@ class Prediction:
         self._encode, self._postprocess = encode or in_our_form, postprocess
         self._request_id = request_id
         self._line = note(model=served.name, version=served.model.version)
+        self._begun = time.perf_counter()
 
     def prepare(self) -> Arrays:
         """Read the items and bring those that are right into the graph's form."""
@@ -96,7 +98,10 @@ class Prediction:
             answers[n] = {"error": error.body()}
         self._count(answered=len(self._kept) - sum("error" in answer for answer in good))
         if self._service.log:
-            self._service.log.record(self._request_id, self._served, self._inputs, good)
+            seconds = time.perf_counter() - self._begun
+            self._service.log.record(
+                self._request_id, self._served, self._inputs, good, self._kept, seconds
+            )
         return self._encode(answers, self._served)
 
     def _preprocess(self) -> Arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from serving.engine import Engine
 from serving.log import RequestLog
 from serving.metrics import Meters
+from serving.prediction_writer import PredictionWriter
 from serving.settings import Settings
 
 
@@ -17,6 +18,9 @@ class Service:
         requests: the log of requests.
         engine: the threads that answer.
         log: the log of predictions, where one is asked for.
+
+    Raises:
+        LabsError: that log's file is something else.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,9 +36,12 @@ class Service:
             "Lines of the log that found no reader.",
             lambda: self.requests.dropped,
         )
-        self.log = None
+        path = settings.predictions
+        self.log = PredictionWriter(path, settings, self.meters) if path else None
 
     def close(self) -> None:
         """Write what is left to write."""
         self.engine.close()
         self.requests.close()
+        if self.log:
+            self.log.close()
