@@ -1,20 +1,24 @@
-"""A local store that need not be created for every test, and a real MLflow server."""
+"""A local store that need not be created for every test, and real servers to track to."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from labs_core.track.mlflow_setup import connect, local_uri
 
@@ -44,15 +48,27 @@ def client(runs: Path):
     return MlflowClient(local_uri(runs), local_uri(runs))
 
 
-class Server:
-    """`mlflow server` on a sqlite store of its own; may be killed and started again."""
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
-    def __init__(self, folder: Path) -> None:
+
+class Server:
+    """`mlflow server`, on a sqlite store of its own if on no other; may be killed and restarted."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: str | None = None,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
+        self._store = store or f"sqlite:///{(folder / 'server.db').as_posix()}"
+        self._options, self._environment = options, environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -60,12 +76,16 @@ class Server:
             return
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{(self.folder / 'server.db').as_posix()}"]
+        command += ["--backend-store-uri", self._store]
         command += ["--artifacts-destination", (self.folder / "artifacts").as_uri()]
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.folder, env={**os.environ, **quiet}, stdout=log, stderr=log
+                [*command, *self._options],
+                cwd=self.folder,
+                env={**os.environ, **quiet, **self._environment},
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
@@ -94,3 +114,154 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
     yield server
     server.kill()
+
+
+class Postgres:
+    """A PostgreSQL cluster of its own; may be stopped and started again."""
+
+    PASSWORD = "cluster-secret"
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self._programs, self._folder = programs, folder
+        self._process: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root; its Debian package brings a user for it.
+        is_root = hasattr(os, "getuid") and os.getuid() == 0
+        self._as = {"user": "postgres", "group": "postgres", "extra_groups": ()} if is_root else {}
+        password = folder / "password"
+        password.write_text(self.PASSWORD, encoding="utf-8")
+        if is_root:
+            shutil.chown(folder, "postgres", "postgres")
+            shutil.chown(password, "postgres", "postgres")
+        self.port = free_port()
+        # Without a driver's name SQLAlchemy 2.1 takes psycopg 3.
+        self.uri = f"postgresql+psycopg2://labs:{self.PASSWORD}@127.0.0.1:{self.port}/postgres"
+        subprocess.run(
+            [
+                *(programs / "initdb", "--pgdata=data", "--username=labs", "--encoding=UTF8"),
+                *("--auth=scram-sha-256", "--pwfile=password", "--no-sync"),
+            ],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            **self._as,
+        )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        import psycopg2
+
+        with contextlib.closing(psycopg2.connect(self.uri.replace("+psycopg2", ""))) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def dump(self) -> bytes:
+        """Everything that is stored."""
+        return subprocess.run(
+            [self._programs / "pg_dump", self.uri.replace("+psycopg2", "")],
+            capture_output=True,
+            check=True,
+        ).stdout
+
+    def start(self) -> None:
+        import psycopg2
+
+        if self._process is not None:
+            return
+        settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
+        with (self._folder / "postgres.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._programs / "postgres", "-D", "data", "-p", str(self.port)),
+                    *(word for setting in settings for word in ("-c", setting)),
+                ],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                **self._as,
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psycopg2.OperationalError):
+                self.query("select 1")
+                return
+            time.sleep(0.1)
+        raise TimeoutError((self._folder / "postgres.log").read_text())
+
+    def stop(self) -> None:
+        """At once, whoever is connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=60)
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that runs."""
+    found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
+    if os.name != "posix" or found[0] is None:
+        pytest.skip("no PostgreSQL found (Debian package: postgresql)")
+    programs = Path(found[0]).resolve().parent
+    # Not in pytest's own folder, which only its owner may enter.
+    with tempfile.TemporaryDirectory(prefix="labs-postgres-") as folder:
+        postgres = Postgres(Path(folder), programs)
+        try:
+            postgres.start()
+            yield postgres
+        finally:
+            postgres.stop()
+
+
+class Team:
+    """An MLflow server as a team has it: on PostgreSQL, with accounts, and with the artifacts."""
+
+    def __init__(self, folder: Path, postgres: Postgres) -> None:
+        self.postgres = postgres
+        accounts = folder / "accounts.ini"
+        # As docs/team.md says.
+        accounts.write_text(
+            "[mlflow]\n"
+            "default_permission = EDIT\n"
+            "auth_cache_ttl_seconds = 60\n"
+            "admin_username = teacher\n"
+            f"database_uri = {postgres.uri}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+            encoding="utf-8",
+        )
+        environment = {
+            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": "of-the-teacher",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "for-tests",
+        }
+        self.server = Server(folder, postgres.uri, ["--app-name", "basic-auth"], environment)
+        self.uri, self.artifacts = self.server.uri, folder / "artifacts"
+
+    def enrol(self, name: str) -> None:
+        """An account for a learner."""
+        requests.post(
+            f"{self.uri}/api/2.0/mlflow/users/create",
+            json={"username": name, "password": f"password-of-{name}"},
+            auth=("teacher", "of-the-teacher"),
+            timeout=30,
+        ).raise_for_status()
+
+    def login(self, name: str) -> dict[str, str]:
+        """What a learner has in the environment."""
+        return {
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_TRACKING_USERNAME": name,
+            "MLFLOW_TRACKING_PASSWORD": f"password-of-{name}",
+        }
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[Team]:
+    """A team's server that runs, with accounts for ada and grace."""
+    team = Team(tmp_path_factory.mktemp("team"), postgres)
+    try:
+        team.server.start()
+        for learner in ("ada", "grace"):
+            team.enrol(learner)
+        yield team
+    finally:
+        team.server.kill()
