@@ -32,8 +32,12 @@ Arrays = Mapping[str, np.ndarray]
 _ELSE = np.zeros(1 << 19)  # 4 MB, more than the caches of one core
 
 
+class MuchWorkError(Exception):
+    """A small request turns out to be much work: it goes to the end of the large ones."""
+
+
 class Job(Protocol):
-    """One request: the heavy parts of it, each called once, in a thread."""
+    """One request: the heavy parts of it, called in a thread."""
 
     bundle: Bundle
     outputs: tuple[str, ...]
@@ -42,7 +46,12 @@ class Job(Protocol):
     """The most rows that may be run together with other requests; 1 is alone."""
 
     def prepare(self) -> Arrays:
-        """Read the request: the main graph's inputs, batch first, possibly of no rows."""
+        """Read the request: the main graph's inputs, batch first, possibly of no rows.
+
+        Raises:
+            MuchWorkError: it should not hold up small requests. It is called again then, from a
+                thread for large ones, and may not raise this again.
+        """
 
     def finish(self, outputs: Arrays) -> Any:
         """Make the answer of the rows of `outputs` that belong to this request."""
@@ -67,12 +76,14 @@ class _Lane:
         self.patience_s = patience_s
         self.waiting: deque[_Waiting] = deque()
         self.seconds = 0.0  # a job, on a thread
+        self._share = 1.0  # of the latest job in that; the first one is all that is known
 
     def wait_s(self, threads: int) -> float:
         return len(self.waiting) * self.seconds / threads
 
     def learn(self, seconds: float) -> None:
-        self.seconds += 0.1 * (seconds - self.seconds)
+        self.seconds += self._share * (seconds - self.seconds)
+        self._share = max(0.1, self._share / (1 + self._share))  # 1, 1/2, 1/3 …: their mean
 
 
 class Engine:
@@ -141,8 +152,10 @@ class Engine:
         while (taken := self._take(mine)) is not None:
             lane, together = taken
             begun = time.perf_counter()
-            self._answer(together)
+            moved = self._answer(together, lane)
             lane.learn((time.perf_counter() - begun) / len(together))
+            if moved:
+                together = [each for each in together if each not in moved] + self._move(moved)
             loop = self._loop
             assert loop is not None, "a job has come through `run`"
             if not loop.is_closed():
@@ -169,18 +182,40 @@ class Engine:
             together.append(waiting.popleft())
         return together
 
-    def _answer(self, together: list[_Waiting]) -> None:
+    def _answer(self, together: list[_Waiting], lane: _Lane) -> list[_Waiting]:
+        """Answer these jobs; returns those that must go among the large ones instead."""
         ready: dict[Any, list[_Waiting]] = defaultdict(list)
+        moved = []
         for each in together:
             if each.future.cancelled():  # its client has gone, or its time is over
                 continue
             try:
-                each.inputs = each.job.prepare()
+                each.inputs = _prepared(each.job, lane is self._lanes["large"])
                 ready[_kind(each)].append(each)
+            except MuchWorkError:
+                moved.append(each)
             except BaseException as error:
                 each.error = error
         for group in ready.values():
             self._run(group)
+        return moved
+
+    def _move(self, jobs: list[_Waiting]) -> list[_Waiting]:
+        """Put these jobs behind the large ones; returns those that need not wait any longer."""
+        large = self._lanes["large"]
+        with self._changed:
+            if not self._closed:
+                wait = large.wait_s(self._threads)
+                if wait <= large.patience_s:
+                    large.waiting.extend(jobs)
+                    self._changed.notify_all()
+                    return []
+                for each in jobs:
+                    self._meters.refusal("queue")
+                    each.error = overloaded(math.ceil(wait))
+                return jobs
+        self._answer(jobs, large)  # the other threads may have ended
+        return jobs
 
     def _run(self, group: list[_Waiting]) -> None:
         """Run jobs of one kind as one batch; where that fails, each for itself."""
@@ -204,6 +239,15 @@ class Engine:
                 each.result = each.job.finish(rows)
             except BaseException as error:
                 each.error = error
+
+
+def _prepared(job: Job, among_large: bool) -> Arrays:
+    try:
+        return job.prepare()
+    except MuchWorkError:
+        if among_large:
+            return job.prepare()
+        raise
 
 
 def run_rows(bundle: Bundle, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:

@@ -29,6 +29,7 @@ CAM = "cam"  # the graph's output with a class activation map for each class
 AS_FILES = "Send each picture as a file of the form: curl -F files=@picture.png …"
 SHOWN_PICTURES = 12  # of the golden batch, as samples on the page
 MOST_PIXELS = 250_000_000  # of one request: two seconds of decoding
+LARGE_PIXELS = 1_000_000  # of one request: more may come as a few bytes, and are much work
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 _boolean = TypeAdapter(bool)
@@ -189,12 +190,15 @@ def read_pictures(body: bytes, kind: str, content_type: str, most: int) -> Items
 
 
 def check_together(items: Items) -> None:
-    """Raises RefusedError where the pictures of a request have more than MOST_PIXELS together."""
-    if len(items.values) > 1:
-        try:
-            check_pixels_together(items.values, MOST_PIXELS)
-        except InvalidInput as error:
-            raise refuse_item(error, items.places) from None
+    """Say whether the pictures of a request are much work.
+
+    Raises:
+        RefusedError: several have more than MOST_PIXELS together.
+    """
+    try:
+        items.large = check_pixels_together(items.values, MOST_PIXELS) > LARGE_PIXELS
+    except InvalidInput as error:
+        raise refuse_item(error, items.places) from None
 
 
 def _files(parts: list[tuple[str, bytes | None]]) -> list[Any]:

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from labs_core.bundle.bundle import Bundle
 from labs_core.errors import LabsError
 from labs_core.tasks.task import Answer, InvalidInput
+from serving.engine import MuchWorkError
 from serving.errors import RefusedError, refuse_item, unable
 from serving.log import note
 from serving.models import Served
@@ -32,12 +33,14 @@ class Items:
         places: where each stands in the request: items[0], files[2], or nothing for a single one.
         several: whether it asks for a batch, where a bad item does not refuse the others.
         refused: by position, items that are wrong already.
+        large: whether they are more work than the request's size says.
     """
 
     values: list[Any]
     places: list[str]
     several: bool = False
     refused: dict[int, RefusedError] = field(default_factory=dict)
+    large: bool = False
 
 
 def as_task_says(bundle: Bundle, inputs: Arrays, outputs: Arrays) -> list[Answer]:
@@ -76,10 +79,15 @@ class Prediction:
         self._request_id = request_id
         self._line = note(model=served.name, version=served.model.version)
         self._begun = time.perf_counter()
+        self._moved = False  # among the large requests
 
     def prepare(self) -> Arrays:
         """Read the items and bring those that are right into the graph's form."""
-        self._items = self._read()
+        if not self._moved:
+            self._items = self._read()
+            if self._items.large:
+                self._moved = True
+                raise MuchWorkError
         refused = self._items.refused
         self._kept = [n for n in range(len(self._items.values)) if n not in refused]
         self._inputs = self._preprocess() if self._kept else {}

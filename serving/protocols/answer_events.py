@@ -78,7 +78,7 @@ async def _events(
     count = len(items.values)
 
     async def answer(n: int) -> Event:
-        one = Items([items.values[n]], [items.places[n]])
+        one = Items([items.values[n]], [items.places[n]], large=items.large)
         if n in items.refused:
             one.refused[0] = items.refused[n]
         prediction = Prediction(service, served, lambda: one, encode=_only, **options)

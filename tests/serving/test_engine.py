@@ -15,7 +15,15 @@ from labs_core.bundle.bundle import Bundle
 from labs_core.bundle.load import load
 from labs_core.bundle.write import write
 from serving import engine as engine_module
-from serving.engine import BATCHES, LARGE_BODY, Arrays, Engine, measure, run_rows
+from serving.engine import (
+    BATCHES,
+    LARGE_BODY,
+    Arrays,
+    Engine,
+    MuchWorkError,
+    measure,
+    run_rows,
+)
 from serving.errors import RefusedError
 from serving.metrics import Meters
 
@@ -52,6 +60,16 @@ class Rows:
     def finish(self, outputs: Arrays) -> list[float]:
         self.calls.append("finish")
         return [float(value) for value in outputs["prediction"]]
+
+
+class MuchWork(Rows):
+    """A request of a few bytes that takes long. Says so when it is read for the first time."""
+
+    def prepare(self) -> Arrays:
+        if not self.calls:
+            self.calls.append("prepare")
+            raise MuchWorkError
+        return super().prepare()
 
 
 class BadlyRead(Rows):
@@ -287,6 +305,60 @@ def test_small_requests_hold_up_no_large_ones(engine: Engine, bundle: Bundle) ->
     asyncio.run(main())
 
 
+def test_much_work_in_a_few_bytes_holds_up_no_small_ones(engine: Engine, bundle: Bundle) -> None:
+    async def main() -> None:
+        gate = threading.Event()
+        bombs = [MuchWork(bundle, [[0, 0]], batch=4, gate=gate) for _ in range(8)]
+        slow = asyncio.create_task(ask(engine, bombs))
+        await begun(bombs[0])
+        small = [Rows(bundle, [[n, 0]]) for n in range(20)]
+        assert await ask(engine, small) == [[50.0 + 2 * n] for n in range(20)]
+        gate.set()
+        assert await slow == [[50.0]] * 8
+        assert {job.thread for job in bombs} == {"engine 1"}, "not the one for small ones"
+        assert all(job.calls == ["prepare", "prepare", "finish"] for job in bombs)
+
+    asyncio.run(main())
+
+
+def test_much_work_among_the_large_ones_is_done_at_once(engine: Engine, bundle: Bundle) -> None:
+    job = MuchWork(bundle, [[1, 0]])
+    assert asyncio.run(ask(engine, [job], LARGE)) == [[52.0]]
+    assert job.calls == ["prepare", "prepare", "finish"]
+
+
+def test_much_work_is_refused_where_the_large_ones_wait_too_long(
+    meters: Meters, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module.PATIENCE_S, "large", 0.001)
+    engine = Engine(meters, threads=2)
+
+    async def main() -> None:
+        gate = threading.Event()
+        slow = Rows(bundle, [[0, 0]], gate=gate)
+        first = asyncio.create_task(engine.run(slow, LARGE))
+        await begun(slow)
+        time.sleep(0.1)  # from which it learns how long one takes
+        gate.set()
+        await first
+        gate.clear()
+        tasks = []
+        for _ in range(2):  # one at work, one in the queue
+            job = Rows(bundle, [[0, 0]], gate=gate)
+            tasks.append(asyncio.create_task(engine.run(job, LARGE)))
+            if len(tasks) == 1:
+                await begun(job)
+        await queued(engine, 1)
+        (error,) = await ask(engine, [MuchWork(bundle, [[1, 0]])])
+        assert isinstance(error, RefusedError)
+        assert error.status == 503
+        gate.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    engine.close()
+
+
 def test_a_request_that_would_wait_too_long_is_refused_at_once(
     meters: Meters, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +412,8 @@ def test_closing_answers_what_waits_and_ends_the_threads(meters: Meters, bundle:
 
     async def main() -> None:
         gate = threading.Event()
-        jobs = [Rows(bundle, [[n, 0]], gate=gate) for n in range(8)]
+        kinds = [Rows, MuchWork] * 4
+        jobs = [kind(bundle, [[n, 0]], gate=gate) for n, kind in enumerate(kinds)]
         asked = asyncio.create_task(ask(engine, jobs))
         await begun(jobs[0])
         engine.close()

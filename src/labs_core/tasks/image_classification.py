@@ -77,8 +77,11 @@ def to_pixels(
     return np.frombuffer(picture.tobytes(), np.uint8).reshape(height, width, channels)
 
 
-def check_pixels_together(items: Sequence[Any], limit: int = MAX_PIXELS_TOGETHER) -> None:
+def check_pixels_together(items: Sequence[Any], limit: int = MAX_PIXELS_TOGETHER) -> int:
     """Add up what the pictures' headers say; nothing is decoded.
+
+    Returns:
+        the number of pixels.
 
     What is no picture counts for nothing here: `to_pixels` will say what is wrong with it.
 
@@ -98,6 +101,7 @@ def check_pixels_together(items: Sequence[Any], limit: int = MAX_PIXELS_TOGETHER
                 index=index,
                 remedy="Send fewer or smaller pictures at once.",
             )
+    return total
 
 
 class ImageClassification:
