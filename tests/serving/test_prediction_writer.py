@@ -545,6 +545,25 @@ def test_a_larger_share_holds_the_smaller_one() -> None:
     assert all(is_sampled(n, 1) for n in names)
 
 
+def test_two_models_of_one_service_are_told_apart(
+    serve: Serve, price_bundle: Path, colour_bundle: Path
+) -> None:
+    pictures = [png(np.full((16, 16, 3), level, np.uint8)) for level in range(10)]
+    with serve(price_bundle, "--bundle", str(colour_bundle)) as service:
+        for size, picture in enumerate(pictures[1:], 1):
+            row = {"size": size, "age of the house": size / 2}
+            assert service.client.post("/models/price/predict", json=row).status_code == 200
+            files = [("files", ("p", picture))] * size
+            answer = service.client.post("/models/colours/predict", files=files)
+            assert answer.status_code == 200
+        rows = service.rows(9 + 45)
+    prices, colours = ([row for row in rows if row.model == each] for each in ("price", "colours"))
+    assert [row.input["size"] for row in prices] == list(range(1, 10))
+    levels = [level for level in range(10) for _ in range(level)]
+    assert [row.input["brightness"] * 255 for row in colours] == pytest.approx(levels, abs=1e-3)
+    assert [row.time for row in rows] == sorted(row.time for row in rows)
+
+
 def test_a_peak_of_load_is_thinned_out_and_what_is_lost_is_counted(
     serve: Serve, price_bundle: Path
 ) -> None:
