@@ -18,6 +18,7 @@ import uvicorn
 from labs_core.errors import LabsError, did_you_mean
 from serving.announcements import follow
 from serving.app import App
+from serving.log import Faults, RequestLog
 from serving.models import Announcement, load_model, shown
 from serving.service import Service
 from serving.settings import Settings, add_options, settings_from
@@ -103,6 +104,7 @@ def serve(
     quiet()
     with listen(host, port) as listener:
         service = Service(settings)
+        log_faults(service.requests)
         gc.collect()
         gc.freeze()  # what is there now stays, unlike models: no collection needs to look at it
         app = App(service, [load_model(each) for each in announced])
@@ -111,6 +113,7 @@ def serve(
         ready = f"Serving {names} on http://{where}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             app,
+            log_config=None,
             log_level="error",
             access_log=False,
             server_header=False,
@@ -136,6 +139,12 @@ def quiet() -> None:
     """
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
+
+
+def log_faults(log: RequestLog) -> None:
+    """What Python's logging is told comes where the requests are logged, and stalls nothing."""
+    logging.basicConfig(handlers=[Faults(log)], level=logging.WARNING)
+    logging.getLogger("serving").setLevel(logging.INFO)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labs_core.errors import LabsError, did_you_mean
 from serving import demo, errors, metrics
 from serving.bodies import Schemas
+from serving.keys import KeyCheck, Keys
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
 from serving.protocols import mlflow_scoring, open_inference
+from serving.rates import Rates
 from serving.requests import Requests
 from serving.routes import direct_routes
 from serving.service import Service
@@ -26,6 +30,12 @@ from serving.service import Service
 TASKS = {
     "image-classification": "serving.image_classification",
     "tabular": "serving.tabular",
+}
+# What the scripts of other pages may send and read.
+CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "POST"),
+    "allow_headers": ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
+    "expose_headers": ("Retry-After", "WWW-Authenticate", "X-Request-ID"),
 }
 
 
@@ -51,10 +61,18 @@ class App:
     def __init__(self, service: Service, models: Sequence[Served]) -> None:
         self.service = service
         self.show(models)
+        settings, meters = service.settings, service.meters
+        keys = settings.api_keys or settings.key_hashes
         app: ASGIApp = self._route
-        app = BodyLimit(app, service.settings, service.meters)
-        app = TimeLimit(app, service.settings, service.meters)
-        self._outermost = Requests(app, service.meters, service.requests)
+        app = BodyLimit(app, settings, meters)
+        if settings.rate or keys:
+            app = Rates(app, settings.rate, meters)
+        if keys:
+            app = KeyCheck(app, Keys(settings.api_keys, settings.key_hashes), meters)
+        app = TimeLimit(app, settings, meters)
+        if settings.origins:  # around the keys: a browser asks whether it may without one
+            app = CORSMiddleware(app, settings.origins, **CORS)
+        self._outermost = Requests(app, meters, service.requests)
 
     def show(self, models: Sequence[Served]) -> None:
         """Serve these models from the next request on.

@@ -119,7 +119,7 @@ class Faults(logging.Handler):
     """What Python's logging is told, ours and the libraries', as events of the request log."""
 
     def __init__(self, log: RequestLog) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._log = log
         self.setFormatter(logging.Formatter("%(message)s"))
 

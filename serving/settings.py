@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from labs_core.errors import LabsError
 
 PREFIX = "LABS_SERVING_"
+ORIGIN = re.compile(r"https?://[^/\s?#@,]+", re.ASCII | re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -30,15 +32,19 @@ class Settings(BaseModel):
     max_connections: int = Field(
         10_000, gt=0, description="open at once; beyond, idle ones are closed"
     )
-    keep_alive: int = Field(60, gt=0, description="seconds until an idle connection is closed")
+    max_silence: float = Field(
+        10, gt=0, description="seconds without the rest of a request, or without reading an answer"
+    )
+    keep_alive: float = Field(60, gt=0, description="seconds until an idle connection is closed")
     api_keys: Path | None = Field(
         None, description="a file of keys' hashes; then every question needs a key"
     )
+    key_hashes: str = Field("", description="the lines of such a file, with commas between them")
     rate: float | None = Field(
         None, gt=0, description="requests a second of one key, or of one address without keys"
     )
     cors: str = Field(
-        "", description="other pages that may ask: https://a.example,https://b.example"
+        "", description="pages of others that may ask: https://a.example,https://b.example, or *"
     )
     log: Literal["json", "text", "off"] = Field(
         "json", description="requests on standard error: json, text or off"
@@ -50,6 +56,19 @@ class Settings(BaseModel):
     predictions_rows: int = Field(
         100_000, gt=0, description="the most rows there; the oldest go first"
     )
+
+    @field_validator("cors")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in value.split(",") if value else ():
+            if origin.strip() != "*" and not ORIGIN.fullmatch(origin.strip()):
+                raise ValueError("an origin is a scheme and a host, and a port: http://host:8080")
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """The pages of others that may ask."""
+        return [origin.strip() for origin in self.cors.split(",") if origin]
 
     @property
     def max_body_bytes(self) -> int:
