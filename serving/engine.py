@@ -230,7 +230,8 @@ class Engine:
                 for each in group:
                     self._run([each])
             return
-        self._meters.batch(sum(counts))
+        if total := sum(counts):
+            self._meters.batch(total)
         start = 0
         for each, count in zip(group, counts, strict=True):
             rows = {name: values[start : start + count] for name, values in outputs.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request, Response
 from pydantic_core import to_json
 
 from labs_core.tasks.task import Answer
+from serving.engine import LARGE_BODY
 from serving.errors import refusal
 from serving.limits import cores
 from serving.log import note
@@ -76,6 +78,8 @@ async def _events(
     options: Mapping[str, Any],
 ) -> AsyncGenerator[Event, None]:
     count = len(items.values)
+    if items.large or size // count > LARGE_BODY:  # else the first waits for others of its batch
+        served = replace(served, batch=1)
 
     async def answer(n: int) -> Event:
         one = Items([items.values[n]], [items.places[n]], large=items.large)
