@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,13 +57,14 @@ def trace(modules: Sequence[str], task: str) -> Code:
     return Code(task, files, frozenset(others))
 
 
-def packages_of_all() -> set[str]:
+@functools.cache
+def packages_of_all() -> frozenset[str]:
     """The packages of others that any of our modules imports, by the name in the import."""
     names = set()
     for package, folder in PACKAGES.items():
         for file in folder.rglob("*.py"):
             names |= set(_imports(ast.parse(file.read_bytes()), package, ""))
-    return {name.split(".")[0] for name in names} - set(PACKAGES)
+    return frozenset(name.split(".")[0] for name in names) - set(PACKAGES)
 
 
 def copy(code: Code, folder: Path) -> None:

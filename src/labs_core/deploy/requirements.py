@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 
 from packaging.markers import Marker
@@ -31,7 +32,7 @@ def roots(code: Code) -> set[str]:
     Those that it imports, and the base dependencies of labs that none of our code imports: they
     are plug-ins, which another library finds by itself, as uvicorn finds uvloop.
     """
-    known = metadata.packages_distributions()
+    known = _known_packages()
     imported, by_any = (
         {canonicalize_name(name) for package in packages for name in known.get(package, ())}
         for packages in (code.packages, packages_of_all())
@@ -91,12 +92,19 @@ def _applies(marker: Marker | None, environment: dict[str, str], extra: str) -> 
     return marker is None or marker.evaluate({**environment, "extra": extra})
 
 
-def _requirements(name: str) -> Iterator[Requirement]:
+@functools.cache
+def _requirements(name: str) -> tuple[Requirement, ...]:
     try:
         texts = metadata.requires(name)
     except metadata.PackageNotFoundError:  # of another platform
-        return
-    yield from map(Requirement, texts or ())
+        return ()
+    return tuple(map(Requirement, texts or ()))
+
+
+@functools.cache
+def _known_packages() -> Mapping[str, list[str]]:
+    """Import name -> the distributions that bring it, of all that is installed."""
+    return metadata.packages_distributions()
 
 
 def _version(name: str, pins: dict[str, str]) -> str:

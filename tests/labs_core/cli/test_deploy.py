@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from labs_core.deploy.plan import TARGETS
+from labs_core.paths import ROOT
 
 Run = Callable[..., Any]
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:9"}  # the port where nothing listens
@@ -25,6 +30,7 @@ def week5(home: Path, colour_bundle: Path) -> str:
     run = client.create_run(experiment).info
     client.log_artifacts(run.run_id, str(colour_bundle), "bundle")
     client.create_model_version("labs-week5", f"{run.artifact_uri}/bundle", run.run_id)
+    client.set_registered_model_alias("labs-week5", "champion", "1")
     return str(run.run_id)
 
 
@@ -157,3 +163,18 @@ def test_a_changed_file_is_only_lost_with_force(
     assert dockerfile.read_text() == "FROM scratch\n"
     assert labs_cli(*command, "--force", cwd=tmp_path).code == 0
     assert dockerfile.read_text() == written
+
+
+def test_the_guides_commands_work(labs_cli: Run, week5: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^labs (deploy .*)$", text, re.MULTILINE)
+    assert commands
+    (tmp_path / "here").mkdir()
+    for command in commands:
+        code, _, err = labs_cli(*shlex.split(command), cwd=tmp_path / "here")
+        assert code == 0, f"{command}: {err}"
+
+
+def test_the_guide_lists_every_target() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(TARGETS)

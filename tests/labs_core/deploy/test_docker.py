@@ -44,14 +44,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missi
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, colour_bundle: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, colour_bundle: Path) -> Iterator[Path]:
     """Built as NAME."""
     place = tmp_path_factory.mktemp("deploy") / "colours"
     write(colour_bundle, "docker", place, lab="week5", version="3")
     subprocess.run([f"{TOOLS}/base_image.sh"], check=True, timeout=600)
     build = [f"{TOOLS}/build_image.sh", "-f", "Dockerfile", "-t", NAME, "."]
     subprocess.run(build, cwd=place, check=True, timeout=600)
-    return place
+    yield place
+    subprocess.run(["buildah", "rmi", NAME], env=BUILDAH, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -201,9 +202,7 @@ def test_compiled_code_is_there_for_every_module(root: Path) -> None:
     assert not missing
 
 
-def test_an_image_with_a_damaged_bundle_is_not_built(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_an_image_with_a_damaged_bundle_is_not_built(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "changed")
     answers = tmp_path / "changed" / "bundle" / "golden" / "answers.json"
     answers.write_text(answers.read_text().replace("red", "blue"))

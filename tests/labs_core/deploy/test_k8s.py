@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+
+from labs_core.bundle import format
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "kubernetes-1.37.json").read_bytes())
 KINDS = {
@@ -112,3 +116,16 @@ def test_the_image_and_the_model_are_named(manifests: Manifests) -> None:
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "3"
     assert template["metadata"]["annotations"]["labs/run-id"] == "0123456789abcdef"
     assert "replicas" not in manifests["Deployment"]["spec"], "it is the autoscaler's"
+
+
+@pytest.mark.parametrize("name", ["null", "true", "on", "1e3"])
+def test_a_name_is_a_text_whatever_yaml_makes_of_such_words(
+    name: str, price_bundle: Path, tmp_path: Path, deployed: Callable[..., Path]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(price_bundle, bundle)
+    manifest = format.parse((bundle / format.FILE).read_bytes())
+    renamed = dataclasses.replace(manifest, name=name)
+    (bundle / format.FILE).write_text(renamed.to_json(), encoding="utf-8")
+    for file in (deployed(bundle, "k8s", version=name) / "k8s").glob("[!k]*.yaml"):
+        assert faults(yaml.safe_load(file.read_text())) == [], file.name
