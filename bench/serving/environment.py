@@ -19,6 +19,7 @@ def install(folder: Path, packages: set[str]) -> dict[str, str]:
         packages: those of the peers that are to be compared.
     """
     if not (folder / "bin" / "python").exists():
+        print(f"Installing the other servers into {folder}: some minutes", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     missing = {}
     for wanted in (SHARED, *((package,) for package in sorted(packages))):

@@ -18,7 +18,6 @@ from bench.serving.turn import Turn
 
 OUR_PACKAGES = ("fastapi", "httptools", "numpy", "onnxruntime", "pillow", "uvicorn", "uvloop")
 
-
 Turns = Mapping[str, Sequence[Turn]]  # server -> one a round
 
 
