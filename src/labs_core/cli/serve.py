@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -98,6 +99,8 @@ def _usual(options: Sequence[str], log_predictions: bool) -> list[str]:
 
     usual = []
     if log_predictions and is_open("predictions"):
+        with contextlib.suppress(OSError):  # the service says it in its own words
+            runs_dir().mkdir(parents=True, exist_ok=True)
         usual += ["--predictions", str(runs_dir() / "predictions.db")]
     if sys.stderr.isatty() and is_open("log"):
         usual += ["--log", "text"]
@@ -158,6 +161,7 @@ def _stay(command: list[str], watch: Watch, every: float) -> int:
         return _code(service.wait())
     except KeyboardInterrupt:
         service.kill()
+        service.wait()
         raise
 
 
