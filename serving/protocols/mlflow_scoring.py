@@ -90,7 +90,7 @@ def add_invocations(
 
         def read() -> Items:
             if kind == CSV:
-                table = tables.read_csv(body, numbers=field is None)
+                table = tables.read_csv(body, columns, numbers=field is None)
             else:
                 table = tables.read_json(body, columns)
             refuse_too_many(len(table), most, "body")

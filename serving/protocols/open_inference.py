@@ -8,7 +8,7 @@ classification, sequences, compressed bodies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 
 from labs_core.bundle.bundle import Bundle
 from labs_core.errors import did_you_mean
@@ -285,8 +286,12 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, models: Sequenc
         _add_model(app, service, served, [v for v in versions if v is not None])
 
     names = [served.name for served in models]
+    methods = {path: method for served in models for path, method in _methods(served)}
 
-    async def unknown(name: str) -> None:
+    async def unknown(request: Request, name: str) -> None:
+        method = methods.get(request.url.path)
+        if method:
+            raise HTTPException(405, headers={"Allow": method})
         if name in names:
             raise RefusedError(404, f"the model '{name}' has no such version or address", "path")
         raise RefusedError(
@@ -353,6 +358,11 @@ def _paths(served: Served) -> list[str]:
     model = f"/v2/models/{served.name}"
     version = served.model.version
     return [model] * served.first + [f"{model}/versions/{version}"] * (version is not None)
+
+
+def _methods(served: Served) -> Iterator[tuple[str, str]]:
+    for path in _paths(served):
+        yield from ((path, "GET"), (f"{path}/ready", "GET"), (f"{path}/infer", "POST"))
 
 
 def _described(kinds: Mapping[str, Kind]) -> list[TensorMetadata]:

@@ -54,15 +54,16 @@ def read_json(body: bytes, columns: Sequence[str]) -> Table:
     return _read(value[form], form, columns)
 
 
-def read_csv(body: bytes, numbers: bool) -> Table:
+def read_csv(body: bytes, columns: Sequence[str], numbers: bool) -> Table:
     """The rows of a CSV file whose first line names the columns; empty lines are skipped.
 
     Args:
         body: the file.
+        columns: that it must have.
         numbers: whether cells that look like numbers are numbers.
 
     Raises:
-        RefusedError: not UTF-8, not CSV, no head, or a row that is longer or shorter than it.
+        RefusedError: not UTF-8, not CSV, a column is missing, or a row is too long or too short.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -73,7 +74,7 @@ def read_csv(body: bytes, numbers: bool) -> Table:
         raise RefusedError(422, "body is empty", "body", "Name the columns in the first line.")
     head, *rows = lines
     cells = [[_number(cell) for cell in row] for row in rows] if numbers else rows
-    return _by_column(head, cells, "rows")
+    return _by_column(head, cells, "rows", columns)
 
 
 def write_csv(rows: Sequence[Sequence[Any]]) -> str:
@@ -102,7 +103,7 @@ def _read(value: Any, form: str, columns: Sequence[str]) -> Table:
     try:
         if form == "dataframe_split":
             split = Split.model_validate(value)
-            return _by_column(split.columns, split.data, f"{form}.data")
+            return _by_column(split.columns, split.data, f"{form}.data", columns)
         if form == "dataframe_records":
             return _placed(_records.validate_python(value, strict=True), form)
     except ValidationError as error:
@@ -115,10 +116,15 @@ def _read(value: Any, form: str, columns: Sequence[str]) -> Table:
     raise RefusedError(422, f"{form} must be a list of rows or an object of columns", form)
 
 
-def _by_column(head: list[str], rows: Sequence[list[Any]], place: str) -> Table:
-    """Rows of cells in the order of `head`."""
+def _by_column(
+    head: list[str], rows: Sequence[list[Any]], place: str, columns: Sequence[str]
+) -> Table:
+    """Rows of cells in the order of `head`, among which `columns` must be."""
     if len(set(head)) != len(head):
         raise RefusedError(422, "two columns have one name", "columns", "Name each one once.")
+    for name in columns:
+        if name not in head:
+            raise RefusedError(422, f"the column '{name}' is missing", "columns")
     for n, row in enumerate(rows):
         if len(row) != len(head):
             what = f"{place}[{n}] has {len(row)} cells, and there are {len(head)} columns"

@@ -401,7 +401,10 @@ def test_bytes_that_do_not_add_up(
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v2/models/price/infer", 404),
+        ("GET", "/v2/models/price/infer", 405),
+        ("POST", "/v2/models/price", 405),
+        ("POST", "/v2/models/price/ready", 405),
+        ("POST", "/v2/models/price/versions/1/infer", 404),
         ("GET", "/v2/models/price/config", 404),
         ("GET", "/v2/nowhere", 404),
         ("POST", "/v2", 405),
