@@ -37,6 +37,11 @@ ELSEWHERE = {
     "labs compare week5": "tests/labs_core/cli/test_compare.py",
     "labs serve week5": "tests/labs_core/cli/test_serve.py",
     "labs serve week5@champion --port 8080": "tests/labs_core/cli/test_serve.py",
+    "labs serve week1 week5 --watch": "tests/labs_core/cli/test_serve.py",
+    "labs deploy week5 --to docker": "tests/labs_core/cli/test_deploy.py",
+    "labs deploy week5@champion --to k8s --tag registry.example/team/week5": (
+        "tests/labs_core/cli/test_deploy.py"
+    ),
 }
 
 
