@@ -34,6 +34,7 @@ class Items:
         several: whether it asks for a batch, where a bad item does not refuse the others.
         refused: by position, items that are wrong already.
         large: whether they are more work than the request's size says.
+        first: how many of the request's items come before these.
     """
 
     values: list[Any]
@@ -41,6 +42,7 @@ class Items:
     several: bool = False
     refused: dict[int, RefusedError] = field(default_factory=dict)
     large: bool = False
+    first: int = 0
 
 
 def as_task_says(bundle: Bundle, inputs: Arrays, outputs: Arrays) -> list[Answer]:
@@ -105,10 +107,11 @@ class Prediction:
         for n, error in self._items.refused.items():
             answers[n] = {"error": error.body()}
         self._count(answered=len(self._kept) - sum("error" in answer for answer in good))
-        if self._service.log:
+        if self._service.log and good:
             seconds = time.perf_counter() - self._begun
+            items = [self._items.first + n for n in self._kept]
             self._service.log.record(
-                self._request_id, self._served, self._inputs, good, self._kept, seconds
+                self._request_id, self._served, self._inputs, good, items, seconds
             )
         return self._encode(answers, self._served)
 

@@ -82,7 +82,7 @@ async def _events(
         served = replace(served, batch=1)
 
     async def answer(n: int) -> Event:
-        one = Items([items.values[n]], [items.places[n]], large=items.large)
+        one = Items([items.values[n]], [items.places[n]], large=items.large, first=n)
         if n in items.refused:
             one.refused[0] = items.refused[n]
         prediction = Prediction(service, served, lambda: one, encode=_only, **options)

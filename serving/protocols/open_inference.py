@@ -8,6 +8,7 @@ classification, sequences, compressed bodies.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
@@ -20,7 +21,8 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from labs_core.bundle.bundle import Bundle
-from labs_core.errors import did_you_mean
+from labs_core.errors import LabsError, did_you_mean
+from serving.answers import request_id
 from serving.bodies import REFERENCE, Schemas, read_json
 from serving.errors import RefusedError, describe
 from serving.errors import path as shown
@@ -167,6 +169,7 @@ class Inference:
         signature: of it.
         body: the request's.
         json_size: how many bytes of the body are JSON; None is all.
+        request_id: of the request, for the prediction log.
     """
 
     def __init__(
@@ -176,12 +179,14 @@ class Inference:
         signature: Signature,
         body: bytes,
         json_size: int | None,
+        request_id: str,
     ) -> None:
         self.bundle, self.batch = served.bundle, served.batch
         self.outputs: tuple[str, ...] = ()
         self._service, self._served, self._signature = service, served, signature
         self._line = note(model=served.name, version=served.model.version)
-        self._body, self._json_size = body, json_size
+        self._body, self._json_size, self._request_id = body, json_size, request_id
+        self._begun = time.perf_counter()
 
     def prepare(self) -> Mapping[str, np.ndarray]:
         """Read the tensors."""
@@ -194,10 +199,10 @@ class Inference:
         self._id = question.id
         self._binary = self._wanted(question)
         self.outputs = tuple(self._binary)
-        inputs = self._inputs(question.inputs, body[json_size:])
-        self._rows = _rows(inputs, self._signature.takes, self._service.settings.max_batch)
+        self._inputs = self._read_inputs(question.inputs, body[json_size:])
+        self._rows = _rows(self._inputs, self._signature.takes, self._service.settings.max_batch)
         self._line["items"] = self._rows
-        return inputs
+        return self._inputs
 
     def finish(self, outputs: Mapping[str, np.ndarray]) -> tuple[bytes, int | None]:
         """The body of the answer, and how many bytes of it are JSON; None is all."""
@@ -216,6 +221,7 @@ class Inference:
         if self._id is not None:
             answer["id"] = self._id
         self._service.meters.items(self._served.name, self._rows, 0)
+        self._log(outputs)
         head = to_json(answer)
         return b"".join((head, *raw)), len(head) if raw else None
 
@@ -233,7 +239,22 @@ class Inference:
             wanted[output.name] = output.parameters.get("binary_data", default) is True
         return wanted
 
-    def _inputs(self, given: Sequence[RequestInput], raw: memoryview) -> dict[str, np.ndarray]:
+    def _log(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Log what `POST /predict` would have answered, where it would have."""
+        log, task, params = self._service.log, self.bundle.task, self.bundle.params
+        if not log or not set(task.outputs(params)) <= set(outputs):
+            return
+        if not all(np.isfinite(v).all() for v in self._inputs.values() if v.dtype.kind == "f"):
+            return
+        try:
+            answers = task.postprocess(outputs, params)
+        except LabsError:  # not finite
+            return
+        seconds = time.perf_counter() - self._begun
+        items = range(len(answers))
+        log.record(self._request_id, self._served, self._inputs, answers, items, seconds)
+
+    def _read_inputs(self, given: Sequence[RequestInput], raw: memoryview) -> dict[str, np.ndarray]:
         takes = self._signature.takes
         inputs: dict[str, np.ndarray] = {}
         for each in given:
@@ -323,7 +344,7 @@ def _add_model(app: FastAPI, service: Service, served: Served, versions: list[st
     async def infer(request: Request) -> Response:
         json_size = _json_size(request)
         body = await request.body()
-        job = Inference(service, served, signature, body, json_size)
+        job = Inference(service, served, signature, body, json_size, request_id(request))
         answer, answer_json = await service.engine.run(job, len(body))
         if answer_json is None:
             return Response(answer, media_type="application/json")
