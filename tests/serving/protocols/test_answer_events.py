@@ -22,6 +22,7 @@ from starlette.requests import Request
 from labs_core.bundle.bundle import Bundle
 from serving.limits import cores
 from serving.models import Announcement, Served, load_model
+from serving.prediction_log import read
 from serving.predictions import Arrays, Items
 from serving.protocols import answer_events
 from serving.protocols.events import MEDIA_TYPE, EventResponse
@@ -160,6 +161,22 @@ def test_items_of_a_stream_are_counted(start: Start, price_bundle: Path) -> None
         figures = client.get(f"{service.url}/metrics").text
     assert 'labs_items_total{model="price",outcome="answered"} 1.0' in figures
     assert 'labs_items_total{model="price",outcome="refused"} 3.0' in figures
+
+
+def test_items_of_a_stream_are_logged_at_their_places(
+    start: Start, price_bundle: Path, tmp_path: Path
+) -> None:
+    log, items = tmp_path / "log.sqlite", [HOUSE, {"size": 1}, HOUSE]
+    with start("--bundle", str(price_bundle), "--predictions", str(log)) as service:
+        with httpx.Client(headers={"X-Request-Id": "mine"}) as client:
+            stream(client, f"{service.url}/predict", json={"items": items})
+        service.process.terminate()
+        service.process.wait(30)
+    rows = sorted(read(log), key=lambda row: row.item)
+    assert [(row.request_id, row.item, row.prediction) for row in rows] == [
+        ("mine", 0, 220.0),
+        ("mine", 2, 220.0),
+    ]
 
 
 def test_large_pictures_are_run_alone_so_that_none_waits_for_another(

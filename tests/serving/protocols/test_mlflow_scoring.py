@@ -28,6 +28,7 @@ from PIL import Image
 from labs_core.bundle.bundle import Bundle
 from labs_core.bundle.load import load
 from labs_core.bundle.mlflow_files import write_mlflow_files
+from serving.prediction_log import read
 from serving.protocols.mlflow_scoring import MLFLOW
 
 Start = Callable[..., AbstractContextManager[Any]]
@@ -215,6 +216,16 @@ def test_every_model_and_version_has_its_own_address(
     client_of(several_url).ping()
     with pytest.raises(Exception, match="404"):
         client_of(several_url).invoke(HOUSES)
+
+
+def test_rows_of_a_table_are_logged(start: Start, price_bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.sqlite"
+    with start("--bundle", str(price_bundle), "--predictions", str(log)) as service:
+        client_of(service.url).invoke(HOUSES)
+        assert client_of(service.url).invoke(HOUSES[:0]) == {"predictions": []}
+        service.process.terminate()
+        service.process.wait(30)
+    assert [(row.item, row.prediction) for row in read(log)] == [(0, 220), (1, 131.25), (2, 48)]
 
 
 def split(columns: Any, *data: Any) -> dict[str, Any]:

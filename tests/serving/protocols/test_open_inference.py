@@ -23,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 from labs_core.bundle.bundle import Bundle
 from labs_core.bundle.load import load
 from labs_core.bundle.write import write
+from serving.prediction_log import read
 
 Start = Callable[..., AbstractContextManager[Any]]
 SECRET = 123454321.5
@@ -215,6 +216,37 @@ def test_tensors_are_counted_like_items(start: Start, price_bundle: Path) -> Non
         figures = httpx.get(f"{service.url}/metrics").text
     assert 'labs_items_total{model="price",outcome="answered"} 4.0' in figures
     assert "labs_batch_rows_sum 4.0" in figures
+
+
+def test_what_predict_would_have_answered_is_logged(
+    start: Start, colour_bundle: Path, colour_model: Bundle, tmp_path: Path
+) -> None:
+    log, pixels = tmp_path / "log.sqlite", pictures(2)
+    inputs = [tensor(pixels, "pixels", "UINT8")]
+    with start("--bundle", str(colour_bundle), "--predictions", str(log)) as service:
+        with connected(service.url) as client:
+            client.infer("colours", inputs, headers={"X-Request-Id": "all"})
+            cam = [InferRequestedOutput("cam")]  # says nothing of classes
+            client.infer("colours", inputs, outputs=cam, headers={"X-Request-Id": "cam"})
+        service.process.terminate()
+        service.process.wait(30)
+    rows = list(read(log))
+    assert [(row.request_id, row.item) for row in rows] == [("all", 0), ("all", 1)]
+    expected = colour_model.run({"pixels": pixels})["probabilities"]
+    assert [list((row.probabilities or {}).values()) for row in rows] == expected.tolist()
+
+
+def test_numbers_that_are_not_finite_are_not_logged(
+    start: Start, price_bundle: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.sqlite"
+    with start("--bundle", str(price_bundle), "--predictions", str(log)) as service:
+        with connected(service.url) as client:
+            for house in ([np.nan, 1], [3e38, 1], [100, 10]):
+                client.infer("price", features(np.array([house])))
+        service.process.terminate()
+        service.process.wait(30)
+    assert [row.prediction for row in read(log)] == [220.0]
 
 
 def complaint(client: InferenceServerClient, *question: Any, **options: Any) -> tuple[str, str]:
