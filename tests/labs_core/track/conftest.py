@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ import psutil
 import pytest
 import requests
 
+from labs_core.paths import ROOT
 from labs_core.track.mlflow_setup import connect, local_uri
 
 
@@ -213,19 +215,15 @@ def postgres() -> Iterator[Postgres]:
 
 
 class Team:
-    """An MLflow server as a team has it: on PostgreSQL, with accounts, and with the artifacts."""
+    """An MLflow server as docs/team.md sets it up: on PostgreSQL, with accounts and artifacts."""
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
         self.postgres = postgres
+        guide = (ROOT / "docs" / "team.md").read_text(encoding="utf-8")
+        [settings] = re.findall(r"^```ini\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
         accounts = folder / "accounts.ini"
-        # As docs/team.md says.
         accounts.write_text(
-            "[mlflow]\n"
-            "default_permission = EDIT\n"
-            "auth_cache_ttl_seconds = 60\n"
-            "admin_username = teacher\n"
-            f"database_uri = {postgres.uri}\n"
-            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+            re.sub("(?<=^database_uri = ).*$", postgres.uri, settings, flags=re.MULTILINE),
             encoding="utf-8",
         )
         environment = {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import requests
 
 from labs_core.paths import ROOT
 
@@ -97,6 +98,23 @@ def test_another_learner_adds_to_the_same_experiment_and_model(
     assert experiments == 1
     versions = team.postgres.query("select version, run_id from model_versions order by version")
     assert versions == [(1, reports["ada"]["run_id"]), (2, reports["grace"]["run_id"])]
+
+
+def test_a_learner_may_move_the_champion_and_delete_nothing(
+    team: Any, reports: dict[str, dict[str, Any]]
+) -> None:
+    def as_grace(path: str, **content: str) -> int:
+        address = f"{team.uri}/api/2.0/mlflow/{path}"
+        login = ("grace", team.login("grace")["MLFLOW_TRACKING_PASSWORD"])
+        return requests.post(address, json=content, auth=login, timeout=30).status_code
+
+    for version in ("2", "1"):
+        moved = as_grace(
+            "registered-models/alias", name="labs-week1", alias="champion", version=version
+        )
+        assert moved == 200
+    assert as_grace("runs/delete", run_id=reports["ada"]["run_id"]) == 403
+    assert as_grace("runs/delete", run_id=reports["grace"]["run_id"]) == 403, "its lab is ada's"
 
 
 def test_everybody_compares_and_uses_what_everybody_made(
