@@ -42,7 +42,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(READY)
-	@for name in $(BENCHES); do $(BIN)/python bench/$$name.py $(ARGS) || exit 1; done
+	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
 ui: $(READY)
 	$(BIN)/python -m labs ui $(ARGS)
