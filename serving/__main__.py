@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -18,6 +19,7 @@ import uvicorn
 from labs_core.errors import LabsError, did_you_mean
 from serving.announcements import follow
 from serving.app import App
+from serving.connections import Connection, Room, fitting
 from serving.log import Faults, RequestLog
 from serving.models import Announcement, load_model, shown
 from serving.service import Service
@@ -29,16 +31,21 @@ SWITCH_S = 0.001
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says in one line that it is ready."""
+    """uvicorn, which says in one line that it is ready, and lets the service know when it stops."""
 
-    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, ready: str) -> None:
         super().__init__(config)
-        self.ready = ready
+        self.service, self.ready = service, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then say so."""
         await super().startup(sockets)
         print(self.ready, file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody any more, finish what has begun."""
+        self.service.stopping = True
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """End as a signal would: what has begun is finished. Safe to call from any thread."""
@@ -111,17 +118,20 @@ def serve(
         where = f"[{host}]" if ":" in host else host
         names = ", ".join(shown(m.name, m.model.version) for m in app.models)
         ready = f"Serving {names} on http://{where}:{listener.getsockname()[1]}"
+        most, backlog = fitting(settings.max_connections)
         config = uvicorn.Config(
             app,
+            http=partial(Connection, Room(settings, service.meters, most)),  # type: ignore[arg-type]
+            ws="none",
+            backlog=backlog,
             log_config=None,
             log_level="error",
             access_log=False,
             server_header=False,
             lifespan="off",
-            timeout_keep_alive=int(settings.keep_alive),
             timeout_graceful_shutdown=GRACE_S,
         )
-        server = Server(config, ready)
+        server = Server(config, service, ready)
         if follow_stdin:
             # Unbuffered: at its end, Python would wait for the lock of a buffer that is being read.
             follow(io.FileIO(0, closefd=False), app, server.stop)

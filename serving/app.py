@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -124,9 +124,16 @@ def create_app(service: Service, models: Sequence[Served]) -> FastAPI:
     async def healthz() -> Health:
         return Health(status="alive")
 
-    @app.get("/readyz", summary="Does it answer, and with which models?")
-    async def readyz() -> Readiness:
-        return Readiness(status="ready", models=[served.model for served in models])
+    @app.get(
+        "/readyz",
+        summary="Does it answer, and with which models?",
+        responses={503: {"model": Readiness, "description": "It is about to stop"}},
+    )
+    async def readyz(response: Response) -> Readiness:
+        if service.stopping:
+            response.status_code = 503
+        status = "stopping" if service.stopping else "ready"
+        return Readiness(status=status, models=[served.model for served in models])
 
     open_inference.add_routes(app, schemas, service, models)
     mlflow_scoring.add_health(app)

@@ -18,6 +18,7 @@ class Service:
         requests: the log of requests.
         engine: the threads that answer.
         log: the log of predictions, where one is asked for.
+        stopping: whether it only finishes what has begun.
 
     Raises:
         LabsError: that log's file is something else.
@@ -38,6 +39,7 @@ class Service:
         )
         path = settings.predictions
         self.log = PredictionWriter(path, settings, self.meters) if path else None
+        self.stopping = False
 
     def close(self) -> None:
         """Write what is left to write."""
