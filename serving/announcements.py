@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
+import logging
 import threading
 from collections.abc import Callable, Iterable
 
@@ -13,6 +13,8 @@ from pydantic import Field
 from labs_core.errors import LabsError
 from serving.app import App
 from serving.models import Announcement, load_model, shown
+
+log = logging.getLogger(__name__)
 
 
 class Move(Announcement):
@@ -28,8 +30,8 @@ class Move(Announcement):
 def follow(lines: Iterable[bytes], app: App, end: Callable[[], None]) -> threading.Thread:
     """Serve what is announced, from a thread.
 
-    A version that cannot be served is refused in one line on standard error; the one before it goes
-    on. Requests never wait for a version to load.
+    A version that cannot be served is refused in one line of the log; the one before it goes on.
+    Requests never wait for a version to load.
 
     Args:
         lines: one `Move` each, as JSON.
@@ -61,11 +63,11 @@ def _move(line: bytes, app: App) -> None:
         app.show(models)
     except Exception as error:  # whatever is wrong with one version, the service goes on
         why = str(error) if isinstance(error, LabsError) else f"{type(error).__name__}: {error}"
-        outcome, told = "refused", f"Refused {what}, the one before goes on: {why}"
+        app.service.meters.reload(name, "refused")
+        log.warning("Refused %s, the one before goes on: %s", what, " ".join(why.split()))
     else:
-        outcome, told = "done", f"Now serving {what}"
-    app.service.meters.reload(name, outcome)
-    print(" ".join(told.split()), file=sys.stderr, flush=True)
+        app.service.meters.reload(name, "done")
+        log.info("Now serving %s", what)
 
 
 def _forget_the_last() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -44,9 +45,11 @@ class Following:
         self.url = self.said().rpartition(" ")[2]
 
     def said(self) -> str:
-        """The next line."""
+        """The next line; of one in the log, the message."""
         assert self.process.stderr
-        return self.process.stderr.readline().strip()
+        line = self.process.stderr.readline().strip()
+        logged = re.fullmatch(r"[\d:]+ (.*) \(level=\w+, logger=serving.announcements\)", line)
+        return logged[1] if logged else line
 
     def write(self, line: str) -> str:
         """Announce; returns what it says to it."""

@@ -39,9 +39,11 @@ class Serving:
         self.url = self.line.rpartition(" ")[2]
 
     def said(self) -> str:
-        """The next line on standard error."""
+        """The next line on standard error; of one in the service's log, the message."""
         assert self.process.stderr
-        return self.process.stderr.readline().strip()
+        line = self.process.stderr.readline().strip()
+        logged = re.fullmatch(r"[\d:]+ (.*) \(level=\w+, logger=serving.announcements\)", line)
+        return logged[1] if logged else line
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=30)
