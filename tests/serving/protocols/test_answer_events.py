@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,11 +215,10 @@ class Blocker:
     outputs: tuple[str, ...] = ()
     batch = 1
 
-    def __init__(self, served: Served, gate: threading.Event, begun: threading.Semaphore) -> None:
-        self.bundle, self.gate, self.begun = served.bundle, gate, begun
+    def __init__(self, served: Served, gate: threading.Event) -> None:
+        self.bundle, self.gate = served.bundle, gate
 
     def prepare(self) -> Arrays:
-        self.begun.release()
         assert self.gate.wait(30)
         return {}
 
@@ -228,9 +228,9 @@ class Blocker:
 
 def test_what_waits_for_a_client_that_has_gone_is_not_run(price_bundle: Path) -> None:
     service = Service(Settings(log="off"))
-    served = load_model(Announcement(bundle=price_bundle))
+    served = replace(load_model(Announcement(bundle=price_bundle)), batch=8)
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "state": {}})
-    gate, begun = threading.Event(), threading.Semaphore(0)
+    gate, blockers = threading.Event(), 2 * cores() + 2  # more than there are threads
     items = Items(rows(100), [f"items[{n}]" for n in range(100)], several=True)
     sent: list[Any] = []
 
@@ -246,13 +246,13 @@ def test_what_waits_for_a_client_that_has_gone_is_not_run(price_bundle: Path) ->
 
         response = await answer_events.stream(request, service, served, lambda: items, 100, {})
         assert isinstance(response, EventResponse)
-        threads = max(2, cores())
-        blockers = [service.engine.run(Blocker(served, gate, begun), 0) for _ in range(threads)]
-        blocked = asyncio.gather(*blockers)
-        for _ in range(threads):
-            assert await asyncio.to_thread(begun.acquire, timeout=30)
+        blocked = asyncio.gather(
+            *(service.engine.run(Blocker(served, gate), 0) for _ in range(blockers))
+        )
+        await asyncio.sleep(0)
+        assert service.engine.waiting
         answering = asyncio.create_task(response(request.scope, receive, send))
-        while not service.engine.waiting:
+        while service.engine.waiting <= blockers:  # more items come than threads hold blockers
             await asyncio.sleep(0.001)
         gone.set()
         await answering
