@@ -62,12 +62,11 @@ class App:
         self.service = service
         self.show(models)
         settings, meters = service.settings, service.meters
-        keys = settings.api_keys or settings.key_hashes
         app: ASGIApp = self._route
         app = BodyLimit(app, settings, meters)
-        if settings.rate or keys:
+        if settings.rate or settings.keyed:
             app = Rates(app, settings.rate, meters)
-        if keys:
+        if settings.keyed:
             app = KeyCheck(app, Keys(settings.api_keys, settings.key_hashes), meters)
         app = TimeLimit(app, settings, meters)
         if settings.origins:  # around the keys: a browser asks whether it may without one

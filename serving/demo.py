@@ -35,6 +35,7 @@ def render(
     about = _about(served) | {
         "model": served.model,
         "max_batch": service.settings.max_batch,
+        "keyed": service.settings.keyed,
         "url": str(request.base_url).rstrip("/") + f"{served.prefix}/",
         "root": "../" * served.prefix.count("/"),
     }

@@ -71,6 +71,11 @@ class Settings(BaseModel):
         return [origin.strip() for origin in self.cors.split(",") if origin]
 
     @property
+    def keyed(self) -> bool:
+        """Whether every question needs a key."""
+        return bool(self.api_keys or self.key_hashes)
+
+    @property
     def max_body_bytes(self) -> int:
         """The largest body of a request, bytes."""
         return self.max_body_mb * 1024**2

@@ -294,3 +294,54 @@ def test_refusals_are_counted(running: Running) -> None:
     counted = re.search(r'^labs_refusals_total\{reason="key"\} (\S+)$', text, re.MULTILINE)
     assert counted
     assert float(counted[1]) >= 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab(
+    page: Any, running: Running, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(running.url)
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "An API key is needed. Enter yours."
+    page.get_by_label("API key").fill("a wrong one".replace(" ", "-"))
+    page.get_by_role("button", name="Ask again").click()
+    page.wait_for_selector("text=The API key is not known. Enter yours.")
+    assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+
+    page.get_by_label("API key").fill(SECRET)
+    page.get_by_label("API key").press("Enter")
+    page.wait_for_selector("#label:has-text('172.5')")  # 50 + 2 · 80 − 3 · 12.5
+    assert page.get_by_label("API key").is_hidden()
+    assert alert.is_hidden()
+    page.get_by_role("slider", name="size").fill("100")
+    page.wait_for_selector("#label:has-text('212.5')")
+
+    page.reload()
+    page.wait_for_selector("#label:has-text('172.5')")
+    assert SECRET not in page.content()
+    assert page.evaluate("localStorage.length") == 0
+    refusals = page.complaints  # a browser logs each answer that is a 4xx
+    assert refusals
+    assert all("401" in complaint for complaint in refusals)
+    refusals.clear()
+    page.locator("summary").click()
+    assert page.get_by_text("Authorization: Bearer KEY").is_visible()
+
+
+@pytest.mark.browser
+def test_a_picture_is_classified_once_the_key_is_known(
+    page: Any, start: Start, colour_bundle: Path, file: Path
+) -> None:
+    with start("--bundle", str(colour_bundle), "--api-keys", str(file)) as service:
+        page.goto(service.url)
+        page.get_by_label("API key").fill(SECRET)
+        page.get_by_role("button", name="Ask again").click()
+        page.wait_for_selector("#label:has-text('red')")
+        page.get_by_role("button", name="Sample 2").click()
+        page.wait_for_selector("#label:has-text('green')")
+    (refusal,) = page.complaints
+    assert "401" in refusal
+    page.complaints.clear()

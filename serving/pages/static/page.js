@@ -3,6 +3,11 @@
 const result = document.getElementById("result");
 const error = document.getElementById("error");
 const answer = document.getElementById("answer");
+const keyForm = document.getElementById("key");
+const keyField = document.getElementById("key-field");
+const KEY = "labs-api-key"; // where the tab remembers it
+let key = remembered();
+let again = null; // the question that was refused for want of a key
 let latest = null;
 
 /** POST to predict and hand the first answer to `show`. A newer question cancels an older one. */
@@ -10,14 +15,22 @@ export async function ask(request, show, query = "") {
   latest?.abort();
   const mine = (latest = new AbortController());
   result.setAttribute("aria-busy", "true");
+  const headers = key ? { ...request.headers, "X-API-Key": key } : request.headers;
   try {
-    const response = await fetch(`predict${query}`, { method: "POST", signal: mine.signal, ...request });
+    const asked = { method: "POST", signal: mine.signal, ...request, headers };
+    const response = await fetch(`predict${query}`, asked);
     const body = await response.json();
     if (mine !== latest) return;
+    if (response.status === 401) {
+      again = () => ask(request, show, query);
+      keyForm.hidden = false;
+      return complain(body.error.what, "Enter yours.");
+    }
     if (!response.ok) {
       const { what, where, remedy } = body.error;
       return complain(what.replace(`${where}: `, ""), remedy); // a page has one item: no need to say which
-    };
+    }
+    keyForm.hidden = true;
     show(body.answers[0]);
     error.hidden = true;
     answer.hidden = false;
@@ -37,6 +50,25 @@ export function complain(what, remedy = "") {
   error.hidden = false;
   answer.hidden = true;
   result.setAttribute("aria-busy", "false");
+}
+
+keyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = keyField.value;
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch {
+    // The browser may keep nothing: then this page alone knows it.
+  }
+  again();
+});
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
 }
 
 /** One bar a class, the likeliest first, at most `limit` of them. Returns how many there are. */
