@@ -63,9 +63,16 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, models: Sequenc
     async def live() -> Live:
         return Live(live=True)
 
-    @app.get("/v2/health/ready", summary="Do all models answer?", tags=TAGS)
-    async def ready() -> Ready:
-        return Ready(ready=True)
+    @app.get(
+        "/v2/health/ready",
+        summary="Do all models answer?",
+        tags=TAGS,
+        responses={503: {"model": Ready, "description": "It is about to stop"}},
+    )
+    async def ready(response: Response) -> Ready:
+        if service.stopping:
+            response.status_code = 503
+        return Ready(ready=not service.stopping)
 
     for served in models:
         versions = [m.model.version for m in models if m.name == served.name]

@@ -23,7 +23,11 @@ from tritonclient.utils import InferenceServerException
 from labs_core.bundle.bundle import Bundle
 from labs_core.bundle.load import load
 from labs_core.bundle.write import write
+from serving.app import App
+from serving.models import Announcement, load_model
 from serving.prediction_log import read
+from serving.service import Service
+from serving.settings import Settings
 
 Start = Callable[..., AbstractContextManager[Any]]
 SECRET = 123454321.5
@@ -74,6 +78,22 @@ def test_the_server_says_what_it_speaks(price: InferenceServerClient) -> None:
     assert metadata["name"] == "labs"
     assert metadata["version"]
     assert metadata["extensions"] == ["binary_tensor_data"]
+
+
+def test_a_server_that_stops_is_alive_but_not_ready(price_bundle: Path) -> None:
+    service = Service(Settings(log="off"))
+    app = App(service, [load_model(Announcement(bundle=price_bundle))])
+
+    async def ask(*paths: str) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return [await client.get(path) for path in paths]
+
+    service.stopping = True
+    live, ready = asyncio.run(ask("/v2/health/live", "/v2/health/ready"))
+    service.close()
+    assert (live.status_code, live.json()) == (200, {"live": True})
+    assert (ready.status_code, ready.json()) == (503, {"ready": False})
 
 
 def test_a_table_says_what_it_takes(price: InferenceServerClient) -> None:
