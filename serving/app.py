@@ -21,6 +21,7 @@ from serving.keys import KeyCheck, Keys
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
 from serving.protocols import mlflow_scoring, open_inference
+from serving.protocols.inference_job import JSON_SIZE
 from serving.rates import Rates
 from serving.requests import Requests
 from serving.routes import direct_routes
@@ -34,8 +35,8 @@ TASKS = {
 # What the scripts of other pages may send and read.
 CORS: dict[str, Any] = {
     "allow_methods": ("GET", "POST"),
-    "allow_headers": ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
-    "expose_headers": ("Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    "allow_headers": ("Authorization", "Content-Type", JSON_SIZE, "X-API-Key", "X-Request-ID"),
+    "expose_headers": (JSON_SIZE, "Retry-After", "WWW-Authenticate", "X-Request-ID"),
 }
 
 
