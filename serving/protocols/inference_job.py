@@ -75,7 +75,7 @@ class Inference:
         self._binary = self._wanted(question)
         self.outputs = tuple(self._binary)
         self._inputs = self._read_inputs(question.inputs, body[json_size:])
-        self._rows = _rows(self._inputs, self._signature.takes, self._service.settings.max_batch)
+        self._rows = _rows(self._inputs, self._signature.takes)
         self._line["items"] = self._rows
         return self._inputs
 
@@ -138,6 +138,7 @@ class Inference:
             if each.name in inputs:
                 raise kind.refuse("is there twice")
             kind.check(each.datatype, each.shape)
+            refuse_too_many(each.shape[0], self._service.settings.max_batch, kind.place)
             size = each.parameters.get("binary_data_size")
             if (size is None) == (each.data is None):
                 raise kind.refuse("must have either data or binary_data_size")
@@ -181,11 +182,10 @@ def _known(name: str, kinds: Mapping[str, Kind], role: str) -> None:
         raise RefusedError(422, what, role, did_you_mean(name, kinds))
 
 
-def _rows(inputs: Mapping[str, np.ndarray], kinds: Mapping[str, Kind], most: int) -> int:
-    """How many there are, the same in all inputs; raises RefusedError for too many."""
+def _rows(inputs: Mapping[str, np.ndarray], kinds: Mapping[str, Kind]) -> int:
+    """How many there are, the same in all inputs."""
     (first, values), *others = inputs.items()
     for name, other in others:
         if len(other) != len(values):
             raise kinds[name].refuse(f"has {len(other)} rows, and {first} {len(values)}")
-    refuse_too_many(len(values), most, kinds[first].place)
     return len(values)

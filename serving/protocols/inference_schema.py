@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 STRICT = ConfigDict(strict=True)
 Parameters = dict[str, Any]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MOST_TENSORS = 1000  # no model has as many, and each of a request costs a moment
 
 
 class RequestInput(BaseModel):
@@ -21,7 +22,9 @@ class RequestInput(BaseModel):
 
     name: str
     datatype: str = Field(description="As the model's metadata say: FP32, UINT8, …")
-    shape: list[Size] = Field(description="Its size in each dimension, the batch first.")
+    shape: list[Size] = Field(
+        fail_fast=True, description="Its size in each dimension, the batch first."
+    )
     parameters: Parameters = Field({}, description="binary_data_size: its bytes behind the JSON.")
     data: list[Any] | None = Field(
         None, description="Its elements, flat in row-major order or nested, where not binary."
@@ -44,8 +47,10 @@ class InferenceRequest(BaseModel):
 
     id: str | None = Field(None, description="Comes back with the answer.")
     parameters: Parameters = Field({}, description="binary_data_output: outputs as bytes.")
-    inputs: list[RequestInput] = Field(min_length=1)
-    outputs: list[RequestOutput] | None = Field(None, description="Which; without it, all.")
+    inputs: list[RequestInput] = Field(fail_fast=True, min_length=1, max_length=MOST_TENSORS)
+    outputs: list[RequestOutput] | None = Field(
+        None, fail_fast=True, max_length=MOST_TENSORS, description="Which; without it, all."
+    )
 
 
 class ResponseOutput(BaseModel):

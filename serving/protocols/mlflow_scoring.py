@@ -19,7 +19,7 @@ from labs_core.tasks.task import Answer
 from serving.answers import JSON, request_id
 from serving.bodies import media_type, refuse_type
 from serving.models import Served
-from serving.predictions import Items, Prediction, refuse_too_many
+from serving.predictions import Items, Prediction
 from serving.protocols import tables
 from serving.protocols.failures import ScoringFailure
 from serving.routes import add_direct
@@ -90,10 +90,9 @@ def add_invocations(
 
         def read() -> Items:
             if kind == CSV:
-                table = tables.read_csv(body, columns, numbers=field is None)
+                table = tables.read_csv(body, columns, most, numbers=field is None)
             else:
-                table = tables.read_json(body, columns)
-            refuse_too_many(len(table), most, "body")
+                table = tables.read_json(body, columns, most)
             items = tables.items(table, columns, field)
             if check:
                 check(items)

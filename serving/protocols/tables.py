@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from serving import bodies
 from serving.errors import RefusedError, describe
-from serving.predictions import Items
+from serving.predictions import Items, refuse_too_many
 
 Row = Any  # its cells by column, or the cells alone, or an item as the task takes it
 Table = list[tuple[Row, str]]  # each row with its place in the body
@@ -24,11 +25,13 @@ class Split(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    columns: list[str] = Field(min_length=1)
-    data: list[list[Any]]
+    columns: list[str] = Field(fail_fast=True, min_length=1)
+    data: list[list[Any]] = Field(fail_fast=True)
 
 
-_records: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
+_records: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(
+    Annotated[list[dict[str, Any]], FailFast()]
+)
 
 _ANY = {"anyOf": [{"type": "array"}, {"type": "object"}]}  # rows, or lists of cells by column
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -39,11 +42,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_json(body: bytes, columns: Sequence[str]) -> Table:
+def read_json(body: bytes, columns: Sequence[str], most: int) -> Table:
     """The rows of a table in one of the forms of SCHEMAS; other fields are ignored.
 
     Raises:
-        RefusedError: not JSON, none of the forms, several of them, or a table that is not one.
+        RefusedError: not JSON, none of the forms, several of them, a table that is not one, or one
+            of more than `most` rows.
     """
     value = bodies.read_json(body)
     forms = [form for form in SCHEMAS if isinstance(value, dict) and form in value]
@@ -51,28 +55,32 @@ def read_json(body: bytes, columns: Sequence[str]) -> Table:
         what = f"body must be an object with exactly one of {', '.join(SCHEMAS)}"
         raise RefusedError(422, what, "body")
     (form,) = forms
-    return _read(value[form], form, columns)
+    return _read(value[form], form, columns, most)
 
 
-def read_csv(body: bytes, columns: Sequence[str], numbers: bool) -> Table:
+def read_csv(body: bytes, columns: Sequence[str], most: int, numbers: bool) -> Table:
     """The rows of a CSV file whose first line names the columns; empty lines are skipped.
 
     Args:
         body: the file.
         columns: that it must have.
+        most: how many rows it may have.
         numbers: whether cells that look like numbers are numbers.
 
     Raises:
-        RefusedError: not UTF-8, not CSV, a column is missing, or a row is too long or too short.
+        RefusedError: not UTF-8, not CSV, a column is missing, a row is too long or too short, or
+            there are too many.
     """
     try:
         text = body.decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+        reader = csv.reader(io.StringIO(text, newline=""))
+        lines = list(islice((line for line in reader if line), most + 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RefusedError(400, f"body is not valid CSV: {_reason(error)}", "body") from None
     if not lines:
         raise RefusedError(422, "body is empty", "body", "Name the columns in the first line.")
     head, *rows = lines
+    refuse_too_many(len(rows), most, "body")
     cells = [[_number(cell) for cell in row] for row in rows] if numbers else rows
     return _by_column(head, cells, "rows", columns)
 
@@ -99,10 +107,13 @@ def items(table: Table, columns: Sequence[str], field: str | None) -> Items:
     return Items(values, [place for _, place in table])
 
 
-def _read(value: Any, form: str, columns: Sequence[str]) -> Table:
+def _read(value: Any, form: str, columns: Sequence[str], most: int) -> Table:
+    if isinstance(value, list):
+        refuse_too_many(len(value), most, form)
     try:
         if form == "dataframe_split":
             split = Split.model_validate(value)
+            refuse_too_many(len(split.data), most, f"{form}.data")
             return _by_column(split.columns, split.data, f"{form}.data", columns)
         if form == "dataframe_records":
             return _placed(_records.validate_python(value, strict=True), form)
@@ -112,7 +123,7 @@ def _read(value: Any, form: str, columns: Sequence[str]) -> Table:
     if isinstance(value, list):
         return _placed(value, form)
     if isinstance(value, dict):
-        return _from_columns(value, form, columns)
+        return _from_columns(value, form, columns, most)
     raise RefusedError(422, f"{form} must be a list of rows or an object of columns", form)
 
 
@@ -132,7 +143,7 @@ def _by_column(
     return _placed([dict(zip(head, row, strict=True)) for row in rows], place)
 
 
-def _from_columns(value: Mapping[str, Any], form: str, columns: Sequence[str]) -> Table:
+def _from_columns(value: Mapping[str, Any], form: str, columns: Sequence[str], most: int) -> Table:
     """Lists of cells by column; or one row, where there are cells instead of lists."""
     for name in columns:
         if name not in value:
@@ -145,6 +156,7 @@ def _from_columns(value: Mapping[str, Any], form: str, columns: Sequence[str]) -
         raise RefusedError(
             422, f"{form} has columns of different lengths", form, "Send every cell."
         )
+    refuse_too_many(len(cells[0]), most, form)
     return _placed([dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)], form)
 
 

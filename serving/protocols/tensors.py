@@ -14,7 +14,15 @@ from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter, ValidationError
+from pydantic import (
+    FailFast,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from labs_core.bundle.session import Tensor
 from serving.errors import RefusedError, describe
@@ -22,12 +30,11 @@ from serving.errors import RefusedError, describe
 BYTES = "BYTES"  # what the protocol calls text
 _LENGTH = struct.Struct("<I")  # of each text, before it
 
-_floats: TypeAdapter[Any] = TypeAdapter(
-    list[Annotated[float, Field(strict=True, allow_inf_nan=False)]]
-)
-_integers: TypeAdapter[Any] = TypeAdapter(list[StrictInt])
-_booleans: TypeAdapter[Any] = TypeAdapter(list[StrictBool])
-_texts: TypeAdapter[Any] = TypeAdapter(list[StrictStr])
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_floats: TypeAdapter[Any] = TypeAdapter(Annotated[list[Finite], FailFast()])
+_integers: TypeAdapter[Any] = TypeAdapter(Annotated[list[StrictInt], FailFast()])
+_booleans: TypeAdapter[Any] = TypeAdapter(Annotated[list[StrictBool], FailFast()])
+_texts: TypeAdapter[Any] = TypeAdapter(Annotated[list[StrictStr], FailFast()])
 _in_json = {"f": _floats, "i": _integers, "u": _integers, "b": _booleans, "O": _texts}
 
 # onnxruntime's type -> the protocol's and NumPy's; raw bytes are little-endian.
