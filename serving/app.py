@@ -26,6 +26,7 @@ from serving.rates import Rates
 from serving.requests import Requests
 from serving.routes import direct_routes
 from serving.service import Service
+from serving.tracing import Tracing
 
 # Task -> the module whose `add_routes` gives it /predict and its page.
 TASKS = {
@@ -72,6 +73,8 @@ class App:
         app = TimeLimit(app, settings, meters)
         if settings.origins:  # around the keys: a browser asks whether it may without one
             app = CORSMiddleware(app, settings.origins, **CORS)
+        if service.traces:
+            app = Tracing(app, service.traces)
         self._outermost = Requests(app, meters, service.requests)
 
     def show(self, models: Sequence[Served]) -> None:

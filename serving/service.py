@@ -7,6 +7,7 @@ from serving.log import RequestLog
 from serving.metrics import Meters
 from serving.prediction_writer import PredictionWriter
 from serving.settings import Settings
+from serving.tracing import traces_of_environment
 
 
 class Service:
@@ -18,6 +19,7 @@ class Service:
         requests: the log of requests.
         engine: the threads that answer.
         log: the log of predictions, where one is asked for.
+        traces: OpenTelemetry's, where its variables ask for them.
         stopping: whether it only finishes what has begun.
 
     Raises:
@@ -39,11 +41,14 @@ class Service:
         )
         path = settings.predictions
         self.log = PredictionWriter(path, settings, self.meters) if path else None
+        self.traces = traces_of_environment()
         self.stopping = False
 
     def close(self) -> None:
         """Write what is left to write."""
         self.engine.close()
+        if self.traces:
+            self.traces.close()
         self.requests.close()
         if self.log:
             self.log.close()
