@@ -85,8 +85,10 @@ class App:
                 nothing changes.
         """
         models = placed(models)
-        self._routes = create_app(self.service, models)
-        self._direct = direct_routes(self._routes)
+        routes = create_app(self.service, models)
+        # First what answers, so that no one is told of a model that does not answer yet.
+        self._direct = direct_routes(routes)
+        self._routes = routes
         self.models = tuple(models)
         self.service.meters.models(
             [(m.name, m.model.version or "", m.model.run_id or "") for m in models]
