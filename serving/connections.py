@@ -175,8 +175,8 @@ class Joining:
 
     def flush(self) -> None:
         """Send what is kept."""
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
             self._transport.write(head)
 
     def write_eof(self) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -78,6 +79,8 @@ class Meters:
     """What the service counts. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        # Every counter's age has a place in OpenMetrics only.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         latencies = Latencies()
