@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labs_core.errors import LabsError, did_you_mean
 from serving import demo, errors, metrics
 from serving.bodies import Schemas
-from serving.keys import KeyCheck, Keys
+from serving.keys import KeyCheck, Keys, document
 from serving.limits import BodyLimit, TimeLimit
 from serving.models import Model, Served, placed
 from serving.protocols import mlflow_scoring, open_inference
@@ -144,4 +144,6 @@ def create_app(service: Service, models: Sequence[Served]) -> FastAPI:
     mlflow_scoring.add_health(app)
     metrics.add_routes(app, service.meters)
     demo.add_routes(app, models)
+    if service.settings.keyed:
+        document(app)
     return app

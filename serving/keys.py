@@ -17,8 +17,9 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from labs_core.errors import LabsError
@@ -41,6 +42,11 @@ OPEN = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+# How a client may send its key, in OpenAPI's words.
+SCHEMES = {
+    "Bearer": {"type": "http", "scheme": "bearer"},
+    "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 class Key(NamedTuple):
@@ -183,6 +189,23 @@ class KeyCheck:
             'Bearer realm="labs", error="invalid_token"' if secret else 'Bearer realm="labs"'
         )
         await response(scope, receive, send)
+
+
+def document(app: FastAPI) -> None:
+    """Say in the documentation of `app` which operations need a key."""
+    whole = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        described = whole()
+        described.setdefault("components", {})["securitySchemes"] = SCHEMES
+        for path, operations in described["paths"].items():
+            for method, operation in operations.items():
+                if not is_open({"method": method.upper(), "path": path}):
+                    operation["security"] = [{name: []} for name in SCHEMES]
+                    operation["responses"]["401"] = {"description": "No key, or an unknown one"}
+        return described
+
+    app.openapi = with_keys  # type: ignore[method-assign]
 
 
 def _presented(scope: Scope) -> bytes:

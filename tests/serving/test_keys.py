@@ -296,6 +296,22 @@ def test_refusals_are_counted(running: Running) -> None:
     assert float(counted[1]) >= 1
 
 
+def test_the_documentation_says_what_needs_a_key(running: Running) -> None:
+    document = httpx.get(f"{running.url}/openapi.json", headers=bearer(SECRET)).json()
+    schemes = document["components"]["securitySchemes"]
+    assert {(each["type"], each.get("scheme")) for each in schemes.values()} == {
+        ("http", "bearer"),
+        ("apiKey", None),
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            status = httpx.request(method, f"{running.url}{path}").status_code
+            assert ("security" in operation) is (status == 401), path
+            assert ("401" in operation["responses"]) is (status == 401), path
+            for alternative in operation.get("security", []):
+                assert alternative.keys() <= schemes.keys()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1200, 390])
 def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab(
