@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from python_multipart import create_form_parser
 from python_multipart.exceptions import FormParserError
 
-from serving.errors import RefusedError, describe
+from serving.errors import RefusedError, alone, describe
 from serving.predictions import Items, refuse_too_many
 
 M = TypeVar("M", bound=BaseModel)
@@ -72,7 +72,7 @@ def read_items(body: bytes, item: type[M], most: int) -> Items:
             items.values.append(_item(each, item, ("items", n), names))
         except RefusedError as error:
             items.values.append(None)
-            items.refused[n] = error
+            items.refused[n] = alone(error)
     return items
 
 
@@ -125,8 +125,12 @@ def read_form(body: bytes, content_type: str, most: int) -> list[tuple[str, byte
         parser = create_form_parser(
             {"Content-Type": content_type.encode("latin-1")}, text, file, config=in_memory
         )
-        parser.write(body)
-        parser.finalize()
+        try:
+            parser.write(body)
+            parser.finalize()
+        finally:
+            if parser.parser:
+                parser.parser.callbacks = {}  # they refer to the parser, and to the last file
     except (FormParserError, ValueError) as error:
         reason = str(error).partition(":")[0]  # behind it stands what was sent
         raise RefusedError(400, f"body is not a valid form: {reason}", "body") from None

@@ -12,13 +12,14 @@ import math
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from labs_core.bundle.bundle import BATCH_SIZE, Bundle
-from serving.errors import overloaded
+from labs_core.errors import LabsError
+from serving.errors import RefusedError, alone, overloaded
 from serving.limits import cores
 from serving.metrics import Meters
 
@@ -133,7 +134,10 @@ class Engine:
                 self._changed.notify()
             else:
                 self._changed.notify_all()  # the one that is woken might be the one that may not
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # it refers to the error, which refers to this frame: see `alone`
 
     @property
     def waiting(self) -> int:
@@ -149,16 +153,19 @@ class Engine:
     def _work(self, lanes: Sequence[str]) -> None:
         mine = [self._lanes[name] for name in lanes]
         while (taken := self._take(mine)) is not None:
-            lane, together = taken
-            begun = time.perf_counter()
-            moved = self._answer(together, lane)
-            lane.learn((time.perf_counter() - begun) / len(together))
-            if moved:
-                together = [each for each in together if each not in moved] + self._move(moved)
-            loop = self._loop
-            assert loop is not None, "a job has come through `run`"
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_deliver, together)
+            self._serve(*taken)
+            del taken  # a thread that waits keeps no request
+
+    def _serve(self, lane: _Lane, together: list[_Waiting]) -> None:
+        begun = time.perf_counter()
+        moved = self._answer(together, lane)
+        lane.learn((time.perf_counter() - begun) / len(together))
+        if moved:
+            together = [each for each in together if each not in moved] + self._move(moved)
+        loop = self._loop
+        assert loop is not None, "a job has come through `run`"
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_deliver, together)
 
     def _take(self, lanes: Sequence[_Lane]) -> tuple[_Lane, list[_Waiting]] | None:
         """The next jobs, of one model; None when there is nothing left to do."""
@@ -188,13 +195,15 @@ class Engine:
         for each in together:
             if each.future.cancelled():  # its client has gone, or its time is over
                 continue
-            try:
-                each.inputs = _prepared(each.job, lane is self._lanes["large"])
-                ready[_kind(each)].append(each)
-            except MuchWorkError:
+            prepared, each.error = _attempt(_prepared, each.job)
+            if isinstance(each.error, MuchWorkError) and lane is self._lanes["large"]:
+                prepared, each.error = _attempt(_prepared, each.job)
+            if isinstance(each.error, MuchWorkError):
+                each.error = None
                 moved.append(each)
-            except BaseException as error:
-                each.error = error
+            elif each.error is None:
+                each.inputs, kind = prepared
+                ready[kind].append(each)
         for group in ready.values():
             self._run(group)
         return moved
@@ -220,14 +229,13 @@ class Engine:
         """Run jobs of one kind as one batch; where that fails, each for itself."""
         counts = [len(next(iter(each.inputs.values()), ())) for each in group]
         job = group[0].job
-        try:
-            outputs = run_rows(job.bundle, _concatenated(group), job.outputs)
-        except Exception as error:
-            if len(group) == 1:
-                group[0].error = error
-            else:
-                for each in group:
-                    self._run([each])
+        outputs, error = _attempt(_outputs, job, [each.inputs for each in group])
+        if error is not None and len(group) > 1:
+            for each in group:
+                self._run([each])
+            return
+        if error is not None:
+            group[0].error = error
             return
         if total := sum(counts):
             self._meters.batch(total)
@@ -235,19 +243,32 @@ class Engine:
         for each, count in zip(group, counts, strict=True):
             rows = {name: values[start : start + count] for name, values in outputs.items()}
             start += count
-            try:
-                each.result = each.job.finish(rows)
-            except BaseException as error:
-                each.error = error
+            each.result, each.error = _attempt(each.job.finish, rows)
 
 
-def _prepared(job: Job, among_large: bool) -> Arrays:
+def _attempt(call: Callable[..., Any], *arguments: Any) -> tuple[Any, BaseException | None]:
+    """What the call returns or raises; a fault of ours keeps its traceback, for the log."""
     try:
-        return job.prepare()
-    except MuchWorkError:
-        if among_large:
-            return job.prepare()
-        raise
+        return call(*arguments), None
+    except (LabsError, RefusedError) as error:
+        return None, alone(error)
+    except BaseException as error:
+        return None, error
+
+
+def _prepared(job: Job) -> tuple[Arrays, tuple[Any, ...]]:
+    """A job's inputs, and their kind: those of one kind can be concatenated."""
+    inputs = job.prepare()
+    shapes = tuple((name, values.dtype, values.shape[1:]) for name, values in inputs.items())
+    return inputs, (job.outputs, shapes)
+
+
+def _outputs(job: Job, several: list[Arrays]) -> dict[str, np.ndarray]:
+    """The graph's outputs for the inputs of one or several jobs of one kind, one after another."""
+    inputs = several[0]
+    if len(several) > 1:
+        inputs = {name: np.concatenate([each[name] for each in several]) for name in inputs}
+    return run_rows(job.bundle, inputs, job.outputs)
 
 
 def run_rows(bundle: Bundle, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
@@ -302,18 +323,6 @@ def _seconds(bundle: Bundle, inputs: Arrays, outputs: Sequence[str], rows: int) 
         if times[-1] > BUDGET_S:
             break
     return min(times)
-
-
-def _kind(each: _Waiting) -> tuple[Any, ...]:
-    """Jobs of one kind can be concatenated."""
-    shapes = tuple((name, values.dtype, values.shape[1:]) for name, values in each.inputs.items())
-    return each.job.outputs, shapes
-
-
-def _concatenated(group: list[_Waiting]) -> Arrays:
-    if len(group) == 1:
-        return group[0].inputs
-    return {name: np.concatenate([each.inputs[name] for each in group]) for name in group[0].inputs}
 
 
 def _deliver(together: list[_Waiting]) -> None:

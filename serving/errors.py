@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,8 @@ from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.task import InvalidInput
 from serving.log import note
 from serving.protocols.failures import reworded
+
+E = TypeVar("E", bound=Exception)
 
 log = logging.getLogger(__name__)
 
@@ -98,16 +100,25 @@ class _Refusal(JSONResponse):
         after = refused.retry_after
         headers = {} if after is None else {"Retry-After": str(after)}
         super().__init__({"error": refused.body()}, refused.status, headers)
-        self._refused = refused
+        self._told = refused.status, refused.what, refused.remedy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = self._refused
-        words = reworded(scope["path"], error.status, error.what, error.remedy)
+        words = reworded(scope["path"], *self._told)
         if words:
             self.status_code, content = words
             self.body = self.render(content)
             self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
+
+
+def alone(error: E) -> E:
+    """The error without what it was raised in and from.
+
+    That refers to the request's body and, once the error is kept anywhere, in a circle to the error
+    itself. Python looks for circles now and then only: by then there are hundreds of bodies.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def overloaded(seconds: int) -> RefusedError:

@@ -95,7 +95,7 @@ class Prediction:
         self._inputs = self._preprocess() if self._kept else {}
         if refused and not self._kept:
             self._count(answered=0)
-            raise refused[0]
+            raise refused.pop(0)
         return self._inputs
 
     def finish(self, outputs: Arrays) -> bytes:
