@@ -81,8 +81,10 @@ def read_csv(body: bytes, columns: Sequence[str], most: int, numbers: bool) -> T
         raise RefusedError(422, "body is empty", "body", "Name the columns in the first line.")
     head, *rows = lines
     refuse_too_many(len(rows), most, "body")
-    cells = [[_number(cell) for cell in row] for row in rows] if numbers else rows
-    return _by_column(head, cells, "rows", columns)
+    table = _by_column(head, rows, "rows", columns)
+    if not numbers:
+        return table
+    return [({name: _number(row[name]) for name in columns}, place) for row, place in table]
 
 
 def write_csv(rows: Sequence[Sequence[Any]]) -> str:
