@@ -314,8 +314,7 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         head = [b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())]
         head += [b"%s: %s\r\n" % pair for pair in self.headers if pair[0] not in HOP_BY_HOP]
-        self.parser.feed_data(b"".join(head) + b"\r\n")
-        self.data_received(rest)
+        self.data_received(b"".join(head) + b"\r\n" + rest)
 
     def _refuse_head(self) -> None:
         refused = RefusedError(431, "the request's head is too large", "head", "Shorten it.")

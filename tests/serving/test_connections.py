@@ -238,6 +238,12 @@ def test_another_protocol_is_answered_in_this_one(impatient: str) -> None:
                 time.sleep(0.001)  # so that they arrive apart, most of them
             assert json.loads(wire.answer().body)["answers"] == [{"prediction": 220.0}]
         assert wire.ask(HEALTH.replace(b"Host", upgrade + b"Host")).status == 200
+    with Wire(impatient) as wire:
+        wire.send((HEALTH.replace(b"Host", upgrade + b"Host")) * 2 * MOST_PIPELINED)
+        assert wire.is_closed()
+    with Wire(impatient) as wire:
+        assert wire.ask(b"GET /\xff HTTP/1.1\r\nHost: here\r\n" + upgrade + b"\r\n").status == 400
+    with Wire(impatient) as wire:
         assert wire.ask(b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n").status == 400
 
 
