@@ -23,7 +23,7 @@ from serving.errors import RefusedError, alone, overloaded
 from serving.limits import cores
 from serving.metrics import Meters
 
-LARGE_BODY = 64 * 1024  # bytes; larger requests queue apart, so that they hold up no small ones
+LARGE_BODY = 512 * 1024  # bytes; larger requests queue apart, so that they hold up no small ones
 PATIENCE_S = {"small": 0.5, "large": 10.0}  # a request that would wait longer is refused at once
 BUDGET_S = 0.020  # what a request may be made to wait for the others in its batch
 BATCHES = (2, 4, 8, 16, 32)
@@ -93,17 +93,18 @@ class Engine:
     Args:
         meters: where sizes and waits are counted.
         threads: how many requests, or batches of them, run at once, each on one core; as many as
-            there are cores. One more is kept for small requests, which large ones must not hold up.
+            there are cores, so that the machine is full at high load and never oversubscribed. One
+            is kept for small requests, so that there are two at least.
     """
 
     def __init__(self, meters: Meters, threads: int | None = None) -> None:
         self._meters = meters
-        self._threads = threads or cores()
+        self._threads = max(2, threads or cores())
         self._lanes = {name: _Lane(patience) for name, patience in PATIENCE_S.items()}
         self._changed = threading.Condition()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        for number in range(self._threads + 1):
+        for number in range(self._threads):
             lanes = ("large", "small") if number else ("small",)
             threading.Thread(
                 target=self._work, args=(lanes,), name=f"engine {number}", daemon=True
@@ -179,10 +180,15 @@ class Engine:
                 self._changed.wait()
 
     def _together(self, waiting: deque[_Waiting]) -> list[_Waiting]:
-        """The first job and those behind it that may be run with it."""
+        """The first job and those behind it that may be run with it.
+
+        No more than half of them: with all, one thread would work while the others and the event
+        loop have nothing to do, and then the other way round.
+        """
+        most = 1 + len(waiting) // 2
         first = waiting.popleft()
         together = [first]
-        while waiting and len(together) < first.job.batch:
+        while waiting and len(together) < min(most, first.job.batch):
             if waiting[0].job.bundle is not first.job.bundle:
                 break
             together.append(waiting.popleft())

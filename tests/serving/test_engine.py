@@ -107,7 +107,7 @@ def meters() -> Meters:
 @pytest.fixture
 def engine(meters: Meters) -> Iterator[Engine]:
     """Two threads: one for both kinds of request, and one more for small ones."""
-    engine = Engine(meters, threads=1)
+    engine = Engine(meters, threads=2)
     yield engine
     engine.close()
 
@@ -331,7 +331,7 @@ def test_much_work_is_refused_where_the_large_ones_wait_too_long(
     meters: Meters, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(engine_module.PATIENCE_S, "large", 0.001)
-    engine = Engine(meters, threads=1)
+    engine = Engine(meters, threads=2)
 
     async def main() -> None:
         gate = threading.Event()
@@ -363,7 +363,7 @@ def test_a_request_that_would_wait_too_long_is_refused_at_once(
     meters: Meters, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(engine_module.PATIENCE_S, "small", 0.001)
-    engine = Engine(meters, threads=1)
+    engine = Engine(meters, threads=2)
 
     class Slow(Rows):
         def prepare(self) -> Arrays:
@@ -406,7 +406,7 @@ def test_nobody_works_for_a_client_that_has_gone(engine: Engine, bundle: Bundle)
 
 def test_closing_answers_what_waits_and_ends_the_threads(meters: Meters, bundle: Bundle) -> None:
     before = set(threading.enumerate())
-    engine = Engine(meters, threads=1)
+    engine = Engine(meters, threads=2)
     mine = set(threading.enumerate()) - before
     assert len(mine) == 2
 
