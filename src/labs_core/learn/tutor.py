@@ -1,0 +1,236 @@
+"""What a check is written with: ask the learner's function, compare, and say what went wrong.
+
+A check is a module with functions named `check_…`, run in their order, the smallest inputs first. The
+docstring of each is the property that it checks, in plain words. Each takes a `Tutor`:
+
+    def check_product(tutor: Tutor) -> None:
+        \"\"\"the product of two matrices\"\"\"
+        for A, B in pairs:
+            tutor.equal(
+                tutor.ask("matmul", A, B),
+                A @ B,
+                causes={"B is taken transposed": lambda: A @ B.T},
+            )
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+LONGEST = 600  # characters of a value that are shown
+Causes = Mapping[str, Callable[[], Any]]
+
+
+@dataclass
+class Failure:
+    """What a learner is told."""
+
+    property: str
+    asked: str = ""
+    expected: str = ""
+    got: str = ""
+    cause: str = ""
+
+
+class FailedError(Exception):
+    """A property does not hold."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.property)
+        self.failure = failure
+
+
+class Tutor:
+    """Asks one module of the learner's.
+
+    Args:
+        mine: the module.
+        file: its path, for the places of errors.
+    """
+
+    def __init__(self, mine: ModuleType, file: str) -> None:
+        self.mine, self._file = mine, file
+        self.property = ""
+        self._asked = ""
+
+    def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """What `name(*args, **kwargs)` of the learner's answers; its inputs must stay as they are."""
+        function = getattr(self.mine, name, None)
+        if not callable(function):
+            self.fail(f"a function `{name}`", "there is none", "was it renamed or deleted?")
+        self._asked = call_text(name, args, kwargs)
+        before = copy.deepcopy((args, kwargs))
+        try:
+            answer = function(*args, **kwargs)
+        except NotImplementedError as error:
+            self.fail("an answer", "it is not written yet", str(error))
+        except Exception as error:
+            self.fail("an answer", f"{type(error).__name__}: {error}", self._place(error))
+        if not _same((args, kwargs), before):
+            cause = "it changes its input in place: work on a copy, or on new arrays"
+            self.fail(
+                "the inputs as they were", f"they are now {call_text('', args, kwargs)}", cause
+            )
+        return answer
+
+    def make(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """`ask` for a class that keeps what it is given."""
+        return self.ask(name, *args, **kwargs)
+
+    def equal(
+        self,
+        got: Any,
+        expected: Any,
+        *,
+        causes: Causes | None = None,
+        rtol: float = 1e-6,
+        atol: float = 1e-8,
+        what: str = "",
+    ) -> None:
+        """Require that `got` is `expected`, number by number.
+
+        Args:
+            got: the learner's answer.
+            expected: from an independent source.
+            causes: likely mistakes, each with the answer that it would give.
+            rtol: relative tolerance.
+            atol: absolute tolerance.
+            what: which part of the answer it is, where there are several.
+        """
+        right = _array(expected)
+        wanted = f"{what} = {show(expected)}" if what else show(expected)
+        if got is None and expected is not None:
+            self.fail(wanted, "None", "is there a `return`?")
+        mine = _array(got)
+        if mine is None or right is None:
+            self.fail(wanted, show(got), f"a {type(got).__name__} is no array of numbers")
+        if mine.shape == right.shape and np.allclose(mine, right, rtol, atol, equal_nan=False):
+            return
+        cause = _named_cause(mine, causes or {}, rtol, atol) or _usual_cause(mine, right)
+        self.fail(wanted, show(got), cause)
+
+    def holds(self, condition: bool, expected: str, got: str, cause: str = "") -> None:
+        """Require anything else, said in words."""
+        if not condition:
+            self.fail(expected, got, cause)
+
+    def fail(self, expected: str, got: str, cause: str = "") -> NoReturn:
+        """The property does not hold."""
+        raise FailedError(Failure(self.property, self._asked, expected, got, cause))
+
+    def _place(self, error: Exception) -> str:
+        """Where in the learner's file it was raised."""
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self._file]
+        return f"line {lines[-1].lineno}: {lines[-1].line}" if lines else ""
+
+
+def call_text(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """name(arguments), on several lines where they are long."""
+    parts = [show(a) for a in args] + [f"{k}={show(v)}" for k, v in kwargs.items()]
+    short = f"{name}({', '.join(parts)})"
+    if len(short) <= 88 and "\n" not in short:
+        return short
+    inner = ",\n".join("  " + part.replace("\n", "\n  ") for part in parts)
+    return f"{name}(\n{inner}\n)"
+
+
+def show(value: Any) -> str:
+    """A value as a person reads it; of an array, its shape too."""
+    if isinstance(value, str):
+        return value
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    if isinstance(value, dict):
+        text = "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
+    elif isinstance(value, list | tuple) and any(hasattr(each, "shape") for each in value):
+        text = "[" + ",\n ".join(show(each) for each in value) + "]"
+    elif hasattr(value, "shape") and getattr(value, "ndim", 0):
+        array = np.asarray(value)
+        numbers = np.array2string(array, precision=5, suppress_small=True, threshold=60)
+        dtype = "" if array.dtype == np.float64 else f" {array.dtype}"
+        gap = "\n" if "\n" in numbers else " "
+        text = f"array {tuple(array.shape)}{dtype}:{gap}{numbers}"
+    elif isinstance(value, float | np.floating):
+        text = f"{float(value):.6g}"
+    else:
+        text = repr(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def _array(value: Any) -> np.ndarray | None:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except Exception:
+        return None
+    return array if array.dtype.kind in "biufc" else None
+
+
+def _named_cause(mine: np.ndarray, causes: Causes, rtol: float, atol: float) -> str:
+    for cause, wrong in causes.items():
+        try:
+            other = _array(wrong())
+        except Exception:  # the mistake cannot be made on this input
+            continue
+        if other is None or mine.shape != other.shape:
+            continue
+        if np.allclose(mine, other, rtol, atol, equal_nan=True):
+            return cause
+    return ""
+
+
+def _usual_cause(mine: np.ndarray, right: np.ndarray) -> str:
+    """What the two arrays alone tell of the mistake."""
+    if mine.shape != right.shape:
+        if mine.shape == right.shape[::-1] and mine.ndim == 2:
+            return f"the shape is {mine.shape}, not {right.shape}: is something transposed?"
+        if mine.size == right.size:
+            return f"the shape is {mine.shape}, not {right.shape}: the numbers are as many"
+        if right.ndim > mine.ndim:
+            return f"the shape is {mine.shape}, not {right.shape}: summed over an axis too many?"
+        return f"the shape is {mine.shape}, not {right.shape}"
+    if np.isnan(mine).any():
+        return "there are NaNs: 0/0, ∞ − ∞, or the logarithm of a negative number"
+    if np.isinf(mine).any() and not np.isinf(right).any():
+        return "there are infinities: an overflow, or a division by 0"
+    if mine.dtype.kind in "iu" and right.dtype.kind == "f":
+        return "the answer holds integers: fractions were cut off"
+    if mine.ndim == 2 and mine.shape[0] == mine.shape[1] and np.allclose(mine.T, right):
+        return "it is the transpose of the answer"
+    if np.allclose(mine, -right):
+        return "the sign is the other way round"
+    nonzero = np.abs(right) > 1e-12
+    if nonzero.any() and np.allclose(mine[~nonzero], 0):
+        ratios = mine[nonzero] / right[nonzero]
+        if np.allclose(ratios, ratios.flat[0], rtol=1e-4):
+            return f"every number is {ratios.flat[0]:.5g} times what it should be"
+    if np.allclose(mine - right, (mine - right).flat[0]):
+        return f"every number is {(mine - right).flat[0]:.5g} more than it should be"
+    wrong = ~np.isclose(mine, right)
+    if right.ndim and wrong.sum() < wrong.size:
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        return f"{wrong.sum()} of {wrong.size} numbers differ, the first at {list(place)}"
+    return ""
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if hasattr(a, "shape"):
+        mine, before = _array(a), _array(b)
+        if mine is None or before is None:
+            return True
+        return mine.shape == before.shape and bool(
+            np.array_equal(mine, before, equal_nan=mine.dtype.kind == "f")
+        )
+    return True
