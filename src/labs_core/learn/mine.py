@@ -1,13 +1,15 @@
 """`labs run --mine`: the lab's own code, with the learner's functions in place of the reference's.
 
 A lab imports its exercises from `labs.weekNN_….exercises.NAME`. Here that name is given to the
-learner's file before the lab is imported; nothing else changes.
+learner's file before the lab is imported; nothing else changes. The run keeps a copy of the files, so
+that it is resumed with the code that it was started with.
 """
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.util
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -34,21 +36,29 @@ class Mine(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(name, self._files[name])
 
 
-def use_mine(lab: str) -> dict[str, Path]:
-    """From now on the lab's exercises are the learner's; returns their files by module.
-
-    Raises:
-        LabsError: one is not there, or has not passed its check as it is now.
-    """
+def require_solved(lab: str) -> None:
+    """Raises LabsError where an exercise of the lab is not there, or not solved as it is now."""
     known, record = exercises(lab), Record()
     if not known:
         raise LabsError(f"The lab '{lab}' has no exercises", remedy=f"Run it: labs run {lab}")
-    files = {exercise.module: my_file(exercise) for exercise in known.values()}
-    open_ones = [name for name, exercise in known.items() if not record.solved(exercise)]
-    if open_ones:
+    for exercise in known.values():
+        my_file(exercise)
+    unsolved = [name for name, exercise in known.items() if not record.solved(exercise)]
+    if unsolved:
         raise LabsError(
-            f"{', '.join(open_ones)} of {lab} has not passed its check as it is now",
-            remedy=f"labs check {lab}",
+            f"Your {', '.join(unsolved)} has not passed the check as it is now",
+            remedy=f"Check it: labs check {lab}",
         )
+
+
+def keep(lab: str, folder: Path) -> None:
+    """Copy the learner's files of a lab into `folder`."""
+    folder.mkdir(parents=True)
+    for exercise in exercises(lab).values():
+        shutil.copyfile(my_file(exercise), folder / f"{exercise.name}.py")
+
+
+def use(lab: str, folder: Path) -> None:
+    """From now on the lab's exercises are the files in `folder`."""
+    files = {each.module: folder / f"{each.name}.py" for each in exercises(lab).values()}
     sys.meta_path.insert(0, Mine(files))
-    return files
