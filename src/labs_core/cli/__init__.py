@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from labs_core.cli.certificate import certificate
 from labs_core.cli.check import check
 from labs_core.cli.compare import compare
 from labs_core.cli.config import config
@@ -22,6 +23,7 @@ from labs_core.cli.hint import hint, solution
 from labs_core.cli.info import info
 from labs_core.cli.list import list_labs
 from labs_core.cli.predict import predict
+from labs_core.cli.progress import progress
 from labs_core.cli.run import run
 from labs_core.cli.serve import serve
 from labs_core.cli.start import start
@@ -49,6 +51,8 @@ app.command()(start)
 app.command()(check)
 app.command()(hint)
 app.command()(solution)
+app.command()(progress)
+app.command()(certificate)
 app.command()(doctor)
 app.add_typer(dev_app, name="dev", help="For those who write labs: check.")
 
