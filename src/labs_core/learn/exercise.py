@@ -1,7 +1,7 @@
 """An exercise, read from its one source: the reference implementation.
 
-`labs/weekNN_…/exercises/NAME.py` begins with a docstring: the title, what to do and why, and below a
-line of three dashes, as YAML, how long it takes, how hard it is, three hints and what to read:
+`labs/weekNN_…/exercises/NAME.py` begins with a docstring: the title, what to do and why, and below
+a line of three dashes, as YAML, how long it takes, how hard it is, three hints and what to read:
 
     \"\"\"Matrix multiplication
 
@@ -13,8 +13,8 @@ line of three dashes, as YAML, how long it takes, how hard it is, three hints an
     reading: [a book]
     \"\"\"
 
-What the learner writes stands between the markers `# solution` and `# end of solution`. Beside the
-source, `checks/NAME.py` holds the check.
+What the learner writes stands between the markers `# solution` and `# end of solution`. Beside
+the source, `checks/NAME.py` holds the check.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Exercise:
 
     @property
     def starter(self) -> str:
-        """The file as the learner gets it: everything but the solutions and the rest of the head."""
+        """The file as the learner gets it: everything but the solutions and the metadata."""
         return starter_of(self.source.read_text(encoding="utf-8"), self.source)
 
     @property

@@ -1,4 +1,4 @@
-"""The process that runs a learner's code: it may loop, crash, or eat the memory, and that is an answer.
+"""The process that runs a learner's code. That may loop, crash, or eat the memory.
 
     python -m labs_core.learn.judge LAB EXERCISE FILE RESULT
 
@@ -84,7 +84,8 @@ def properties(checks: ModuleType) -> list[Any]:
 def load(exercise: Exercise, file: Path) -> ModuleType | Failure:
     """The learner's file as the module that it stands for, or why it is none."""
     spec = importlib.util.spec_from_file_location(exercise.module, file)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[exercise.module] = module
     try:
@@ -92,7 +93,7 @@ def load(exercise: Exercise, file: Path) -> ModuleType | Failure:
     except SyntaxError as error:
         where = f"line {error.lineno}: {(error.text or '').strip()}"
         return Failure("Python can read the file", got=error.msg, cause=where)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
         where = f"line {lines[-1].lineno}: {lines[-1].line}" if lines else ""
         return Failure(

@@ -1,7 +1,7 @@
 """What a check is written with: ask the learner's function, compare, and say what went wrong.
 
-A check is a module with functions named `check_…`, run in their order, the smallest inputs first. The
-docstring of each is the property that it checks, in plain words. Each takes a `Tutor`:
+A check is a module with functions named `check_…`, run in their order, the smallest inputs first.
+The docstring of each is the property that it checks, in plain words. Each takes a `Tutor`:
 
     def check_product(tutor: Tutor) -> None:
         \"\"\"the product of two matrices\"\"\"
@@ -61,7 +61,7 @@ class Tutor:
         self._asked = ""
 
     def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """What `name(*args, **kwargs)` of the learner's answers; its inputs must stay as they are."""
+        """What the learner's `name(*args, **kwargs)` answers; it must leave its inputs alone."""
         function = getattr(self.mine, name, None)
         if not callable(function):
             self.fail(f"a function `{name}`", "there is none", "was it renamed or deleted?")
@@ -71,7 +71,7 @@ class Tutor:
             answer = function(*args, **kwargs)
         except NotImplementedError as error:
             self.fail("an answer", "it is not written yet", str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.fail("an answer", f"{type(error).__name__}: {error}", self._place(error))
         if not _same((args, kwargs), before):
             cause = "it changes its input in place: work on a copy, or on new arrays"
@@ -79,10 +79,6 @@ class Tutor:
                 "the inputs as they were", f"they are now {call_text('', args, kwargs)}", cause
             )
         return answer
-
-    def make(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """`ask` for a class that keeps what it is given."""
-        return self.ask(name, *args, **kwargs)
 
     def equal(
         self,
@@ -125,7 +121,7 @@ class Tutor:
         """The property does not hold."""
         raise FailedError(Failure(self.property, self._asked, expected, got, cause))
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """Where in the learner's file it was raised."""
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self._file]
         return f"line {lines[-1].lineno}: {lines[-1].line}" if lines else ""
@@ -144,7 +140,7 @@ def call_text(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 def show(value: Any) -> str:
     """A value as a person reads it; of an array, its shape too."""
     if isinstance(value, str):
-        return value
+        return value[:LONGEST]
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     if isinstance(value, dict):
@@ -230,6 +226,9 @@ def _same(a: Any, b: Any) -> bool:
         mine, before = _array(a), _array(b)
         if mine is None or before is None:
             return True
+        both_nan = mine.dtype.kind == "f"
+        return bool(np.array_equal(mine, before, equal_nan=both_nan))
+    return True
         return mine.shape == before.shape and bool(
             np.array_equal(mine, before, equal_nan=mine.dtype.kind == "f")
         )

@@ -1,4 +1,4 @@
-"""The gradients, against slopes that are measured: central differences of the functions themselves."""
+"""The gradients, against slopes that are measured: central differences of the functions."""
 
 from __future__ import annotations
 
