@@ -1,8 +1,8 @@
 """Certificates: what a learner has done, with the evidence to check it.
 
-A certificate is a JSON object, the evidence, and two drawings of it: a page and a PDF. Each carries
-the evidence, and is nothing but its drawing; so whoever changes a word of it is found out by drawing
-it again, and whoever changes the evidence by the runs and bundles that it names.
+A certificate is a JSON object, the evidence, and two drawings of it: a page and a PDF. Each
+carries the evidence, and is nothing but its drawing; so whoever changes a word of it is found out
+by drawing it again, and whoever changes the evidence by the runs and bundles that it names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`labs run --mine`: the lab's own code, with the learner's functions in place of the reference's.
 
 A lab imports its exercises from `labs.weekNN_….exercises.NAME`. Here that name is given to the
-learner's file before the lab is imported; nothing else changes. The run keeps a copy of the files, so
-that it is resumed with the code that it was started with.
+learner's file before the lab is imported; nothing else changes. The run keeps a copy of the files,
+so that it is resumed with the code that it was started with.
 """
 
 from __future__ import annotations

@@ -110,7 +110,8 @@ def _subject(pdf: bytes) -> bytes:
 def _fonts() -> Path:
     """DejaVu, which knows ≥ and most people's names; matplotlib brings it."""
     spec = importlib.util.find_spec("matplotlib")
-    assert spec and spec.origin, "matplotlib is a dependency of training"
+    assert spec, "matplotlib is a dependency of training"
+    assert spec.origin
     return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
 
 

@@ -222,14 +222,9 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    if hasattr(a, "shape"):
-        mine, before = _array(a), _array(b)
-        if mine is None or before is None:
-            return True
-        both_nan = mine.dtype.kind == "f"
-        return bool(np.array_equal(mine, before, equal_nan=both_nan))
-    return True
-        return mine.shape == before.shape and bool(
-            np.array_equal(mine, before, equal_nan=mine.dtype.kind == "f")
-        )
-    return True
+    if not hasattr(a, "shape"):
+        return True
+    mine, before = _array(a), _array(b)
+    if mine is None or before is None:
+        return True
+    return bool(np.array_equal(mine, before, equal_nan=mine.dtype.kind == "f"))

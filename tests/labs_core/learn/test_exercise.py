@@ -70,8 +70,7 @@ def test_starters_and_solutions_are_python(exercise) -> None:
 @pytest.mark.parametrize("exercise", ALL, ids=lambda each: f"{each.lab}-{each.name}")
 def test_the_lab_itself_uses_the_exercise_or_says_why_not(exercise) -> None:
     folder = exercise.source.parents[1]
-    sources = [path for path in folder.glob("*.py") if path.is_file()]
-    sources += [path for path in folder.glob("networks/*.py")]
+    sources = [*folder.glob("*.py"), *folder.glob("networks/*.py")]
     used = any(exercise.module in path.read_text(encoding="utf-8") for path in sources)
     guide = (folder / "README.md").read_text(encoding="utf-8")
     assert used or exercise.name in guide
