@@ -147,7 +147,7 @@ def show(value: Any) -> str:
         text = "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
     elif isinstance(value, list | tuple) and any(hasattr(each, "shape") for each in value):
         text = "[" + ",\n ".join(show(each) for each in value) + "]"
-    elif hasattr(value, "shape") and getattr(value, "ndim", 0):
+    elif hasattr(value, "shape") and getattr(value, "ndim", False):
         array = np.asarray(value)
         numbers = np.array2string(array, precision=5, suppress_small=True, threshold=60)
         dtype = "" if array.dtype == np.float64 else f" {array.dtype}"
