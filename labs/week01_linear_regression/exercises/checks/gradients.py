@@ -50,14 +50,10 @@ def check_mse(tutor: Tutor) -> None:
             tutor.ask("mse_gradient", X, y, theta),
             slopes(lambda t, X=X, y=y: float(((X @ t - y) ** 2).mean() / 2), theta),
             causes={
-                "the mean is missing: divide by the number of rows": lambda e=e, X=X: X.T @ e,
-                "a 2 too many: the ½ in J takes it away": lambda e=e, X=X: 2 * X.T @ e / len(e),
-                "the sign: the error is prediction minus target": lambda e=e, X=X: (
-                    -X.T @ e / len(e)
-                ),
-                "divided by the number of features, not of rows": (
-                    lambda e=e, X=X: X.T @ e / X.shape[1]
-                ),
+                "the mean is missing: divide by the number of rows": lambda: X.T @ e,
+                "a 2 too many: the ½ in J takes it away": lambda: 2 * X.T @ e / len(e),
+                "the sign: the error is prediction minus target": lambda: -X.T @ e / len(e),
+                "divided by the number of features, not of rows": (lambda: X.T @ e / X.shape[1]),
             },
         )
 
@@ -79,11 +75,9 @@ def check_log_loss(tutor: Tutor) -> None:
                     lambda X=X, y=y, t=theta: X.T @ (X @ t - y) / len(y)
                 ),
                 "σ'(z) = p(1 − p) is there once too often: it cancels against 1/p and 1/(1 − p)": (
-                    lambda X=X, y=y, p=p: X.T @ ((p - y) * p * (1 - p)) / len(y)
+                    lambda: X.T @ ((p - y) * p * (1 - p)) / len(y)
                 ),
-                "the sign: it is p − y": lambda X=X, y=y, p=p: X.T @ (y - p) / len(y),
-                "the mean is missing: divide by the number of rows": (
-                    lambda X=X, y=y, p=p: X.T @ (p - y)
-                ),
+                "the sign: it is p − y": lambda: X.T @ (y - p) / len(y),
+                "the mean is missing: divide by the number of rows": (lambda: X.T @ (p - y)),
             },
         )
