@@ -3,10 +3,10 @@
 A model that predicts a number makes errors, and a distribution says which errors are likely. Four
 of them do most of the work in this roadmap:
 
-    Bernoulli   one trial that succeeds with probability p P(1) = p, P(0) = 1 − p
-    binomial    successes among n trials                   P(k) = (n over k) pᵏ (1 − p)ⁿ⁻ᵏ
-    Poisson     events where λ are expected                P(k) = λᵏ e^(−λ) / k!
-    normal      sums of many small things                  p(x) = e^(−(x − μ)²/2σ²) / √(2πσ²)
+    Bernoulli   one trial that succeeds with probability p    P(1) = p, P(0) = 1 − p
+    binomial    successes among n trials                      P(k) = (n over k) pᵏ (1 − p)ⁿ⁻ᵏ
+    Poisson     events where λ are expected                   P(k) = λᵏ e^(−λ) / k!
+    normal      sums of many small things                     p(x) = e^(−(x − μ)²/2σ²) / √(2πσ²)
 
 Write their probabilities (for the normal distribution the density) in logarithms, because products
 of many small probabilities are too small for a computer, while sums of logarithms are not; then how
