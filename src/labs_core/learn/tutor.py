@@ -65,8 +65,17 @@ class Tutor:
         function = getattr(self.mine, name, None)
         if not callable(function):
             self.fail(f"a function `{name}`", "there is none", "was it renamed or deleted?")
+        return self.call(name, function, *args, **kwargs)
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The same of a function that the learner's code has made: a module, a closure.
+
+        Args:
+            name: what the learner reads in its place.
+            function: is called with the rest.
+        """
         self._asked = call_text(name, args, kwargs)
-        before = copy.deepcopy((args, kwargs))
+        before = _copied((args, kwargs))
         try:
             answer = function(*args, **kwargs)
         except NotImplementedError as error:
@@ -148,7 +157,7 @@ def show(value: Any) -> str:
     elif isinstance(value, list | tuple) and any(hasattr(each, "shape") for each in value):
         text = "[" + ",\n ".join(show(each) for each in value) + "]"
     elif hasattr(value, "shape") and getattr(value, "ndim", False):
-        array = np.asarray(value)
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         numbers = np.array2string(array, precision=5, suppress_small=True, threshold=60)
         dtype = "" if array.dtype == np.float64 else f" {array.dtype}"
         gap = "\n" if "\n" in numbers else " "
@@ -215,6 +224,15 @@ def _usual_cause(mine: np.ndarray, right: np.ndarray) -> str:
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{wrong.sum()} of {wrong.size} numbers differ, the first at {list(place)}"
     return ""
+
+
+def _copied(value: Any) -> Any:
+    """A copy that later changes do not reach. Of a tensor its numbers: it may have a history."""
+    if isinstance(value, list | tuple):
+        return [_copied(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return value.detach().clone() if hasattr(value, "detach") else copy.deepcopy(value)
 
 
 def _same(a: Any, b: Any) -> bool:

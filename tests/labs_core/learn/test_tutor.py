@@ -77,6 +77,24 @@ def test_an_input_that_is_changed_is_found_out() -> None:
     assert caught.value.failure.asked == "double(array (2,): [1. 1.])"
 
 
+def test_a_module_that_the_learners_code_has_made_is_called_like_a_function() -> None:
+    t = tutor(Scale=lambda: lambda x: 3 * x)
+    scale = t.ask("Scale")
+    t.equal(t.call("Scale()", scale, torch.ones(2)), [3.0, 3.0])
+    with pytest.raises(FailedError) as caught:
+        t.call("Scale()", torch.Tensor.mul_, torch.ones(2), 2)
+    assert "in place" in caught.value.failure.cause
+    assert caught.value.failure.asked == "Scale()(array (2,) float32: [1. 1.], 2)"
+
+
+def test_tensors_with_a_history_can_be_given_and_are_shown() -> None:
+    x = torch.ones(2, requires_grad=True)
+    y = 2 * x
+    t = tutor(gradient=lambda x, y: torch.autograd.grad(y.sum(), x)[0])
+    t.equal(t.ask("gradient", x, y), [2.0, 2.0])
+    assert show(y) == "array (2,) float32: [2. 2.]"
+
+
 def test_an_error_in_the_learners_code_is_an_answer_with_its_line() -> None:
     def broken(x: float) -> float:
         return x + "1"  # type: ignore[operator]
