@@ -61,7 +61,7 @@ def judge(exercise: Exercise, file: Path, tell: Any) -> Failure | None:
         return mine
     tutor = Tutor(mine, str(file))
     for check in properties(checks):
-        tutor.property = inspect.getdoc(check) or check.__name__
+        tutor.begin(inspect.getdoc(check) or check.__name__)
         tell(event="begin", property=tutor.property)
         try:
             check(tutor)

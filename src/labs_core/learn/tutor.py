@@ -60,6 +60,10 @@ class Tutor:
         self.property = ""
         self._asked = ""
 
+    def begin(self, property: str) -> None:
+        """What is judged from now on; nothing has been asked about it yet."""
+        self.property, self._asked = property, ""
+
     def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """What the learner's `name(*args, **kwargs)` answers; it must leave its inputs alone."""
         function = getattr(self.mine, name, None)
@@ -212,6 +216,8 @@ def _usual_cause(mine: np.ndarray, right: np.ndarray) -> str:
         return "it is the transpose of the answer"
     if np.allclose(mine, -right):
         return "the sign is the other way round"
+    if np.allclose(mine, right, rtol=1e-5, atol=1e-7):
+        return "right to a few digits: was something rounded (float32), or stopped too soon?"
     nonzero = np.abs(right) > 1e-12
     if nonzero.any() and np.allclose(mine[~nonzero], 0):
         ratios = mine[nonzero] / right[nonzero]

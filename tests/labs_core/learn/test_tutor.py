@@ -44,6 +44,7 @@ CAUSES = [
     (-A, A, "sign"),
     (2 * A, A, "2 times"),
     (A + 3, A, "3 more"),
+    (A * (1 + 4e-6), A, "rounded"),
     (np.array([0, 1]), np.array([0.5, 1.2]), "integers"),
     (np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 3], [2, 4]]), "transpose of the answer"),
     (np.array([1.0, 2, 9]), np.array([1.0, 2, 3]), "first at [2]"),
@@ -64,6 +65,15 @@ def test_expected_and_got_are_shown_with_their_shapes() -> None:
     told = failure(A.T, A)
     assert "(2, 3)" in told.expected
     assert "(3, 2)" in told.got
+
+
+def test_what_was_asked_about_another_property_is_not_shown() -> None:
+    t = tutor(double=lambda x: 2 * x)
+    t.ask("double", 1.0)
+    t.begin("another property")
+    with pytest.raises(FailedError) as caught:
+        t.fail("this", "that")
+    assert caught.value.failure == Failure("another property", "", "this", "that")
 
 
 def test_an_input_that_is_changed_is_found_out() -> None:
