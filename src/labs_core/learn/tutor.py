@@ -142,12 +142,17 @@ class Tutor:
 
 def call_text(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """name(arguments), on several lines where they are long."""
-    parts = [show(a) for a in args] + [f"{k}={show(v)}" for k, v in kwargs.items()]
+    parts = [_argument(a) for a in args] + [f"{k}={_argument(v)}" for k, v in kwargs.items()]
     short = f"{name}({', '.join(parts)})"
     if len(short) <= 88 and "\n" not in short:
         return short
     inner = ",\n".join("  " + part.replace("\n", "\n  ") for part in parts)
     return f"{name}(\n{inner}\n)"
+
+
+def _argument(value: Any) -> str:
+    """A value as it stands in a call: a string in its quotes."""
+    return repr(value) if isinstance(value, str) else show(value)
 
 
 def show(value: Any) -> str:
@@ -157,7 +162,8 @@ def show(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     if isinstance(value, dict):
-        text = "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
+        gap = ",\n " if any(getattr(each, "ndim", 0) for each in value.values()) else ", "
+        text = "{" + gap.join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
     elif isinstance(value, list | tuple) and any(hasattr(each, "shape") for each in value):
         text = "[" + ",\n ".join(show(each) for each in value) + "]"
     elif hasattr(value, "shape") and getattr(value, "ndim", False):
@@ -166,6 +172,8 @@ def show(value: Any) -> str:
         dtype = "" if array.dtype == np.float64 else f" {array.dtype}"
         gap = "\n" if "\n" in numbers else " "
         text = f"array {tuple(array.shape)}{dtype}:{gap}{numbers}"
+    elif hasattr(value, "detach"):  # a tensor of a single number
+        text = show(value.item())
     elif isinstance(value, float | np.floating):
         text = f"{float(value):.6g}"
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from labs_core.learn.tutor import FailedError, Failure, Tutor, show
+from labs_core.learn.tutor import FailedError, Failure, Tutor, call_text, show
 
 
 def tutor(**functions: Any) -> Tutor:
@@ -128,12 +128,18 @@ def test_a_missing_function_is_named() -> None:
         (np.float32([1, 2]), "array (2,) float32: [1. 2.]"),
         ([1, 2], "[1, 2]"),
         ({"lr": 0.1}, "{lr: 0.1}"),
+        ({"w": np.ones(1), "n": torch.tensor(3)}, "{w: array (1,): [1.],\n n: 3}"),
+        (torch.tensor(0.1, requires_grad=True), "0.1"),
         (np.sin, "sin"),
         (SimpleNamespace(a=1), "namespace(a=1)"),
     ],
 )
 def test_values_are_shown_as_people_read_them(value: Any, text: str) -> None:
     assert show(value) == text
+
+
+def test_a_string_stands_in_quotes_in_a_call() -> None:
+    assert call_text("load", ("a", 1), {"head": "fc"}) == "load('a', 1, head='fc')"
 
 
 def test_a_long_value_is_cut() -> None:
