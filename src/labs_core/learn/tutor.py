@@ -194,7 +194,8 @@ def _array(value: Any) -> np.ndarray | None:
 def _named_cause(mine: np.ndarray, causes: Causes, rtol: float, atol: float) -> str:
     for cause, wrong in causes.items():
         try:
-            other = _array(wrong())
+            with np.errstate(all="ignore"):  # its warnings are not the learner's
+                other = _array(wrong())
         except Exception:  # the mistake cannot be made on this input
             continue
         if other is None or mine.shape != other.shape:
