@@ -24,6 +24,11 @@ from labs.week01_linear_regression.regression import (
 from labs_core.bundle.export import Export, Graph
 from labs_core.data.tables import TableSpec
 from labs_core.errors import LabsError
+from labs_core.train.numpy_steps import (
+    NumpyOptimizer,
+    require_one_batch,
+    require_one_cpu_process,
+)
 
 Batch = tuple[Tensor, Tensor]  # features (B, F) in their own units, targets (B,); float64
 
@@ -83,20 +88,13 @@ class LinearRegression(pl.LightningModule):
         return NumpyOptimizer([self.theta])
 
     def on_fit_start(self) -> None:
-        """Refuse what NumPy cannot do, rather than compute something else."""
-        if self.device.type != "cpu" or self.trainer.world_size > 1:
-            raise LabsError(
-                "This lab computes in NumPy, in one process on the CPU", remedy="Use trainer=cpu."
-            )
+        """NumPy computes on one processor."""
+        require_one_cpu_process(self)
 
     def on_train_epoch_start(self) -> None:
-        """Refuse a training split in pieces: a descent over all rows would see only one."""
-        if self.trainer.num_training_batches != 1:
-            raise LabsError(
-                f"The training split comes in {self.trainer.num_training_batches} batches",
-                "this lab takes it whole and cuts its mini-batches itself",
-                "Set data.batch_size=null; method.batch_size is the size of a mini-batch.",
-            )
+        """A step is an epoch here, so it must get all rows."""
+        remedy = "Set data.batch_size=null; method.batch_size is the size of a mini-batch."
+        require_one_batch(self, remedy)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One epoch of the method's updates, and how far the cost then is from scikit-learn's."""
@@ -205,17 +203,6 @@ class Line(nn.Module):
         """(N, F) -> (N,)"""
         z = (features.double() - self.mean) / self.std
         return (z @ self.theta[1:] + self.theta[0]).float()
-
-
-class NumpyOptimizer(torch.optim.Optimizer):
-    """Lets Lightning count the steps, which it does by an optimizer's; the step is the closure."""
-
-    def __init__(self, params: list[nn.Parameter]) -> None:
-        super().__init__(params, defaults={})
-
-    def step(self, closure: Any = None) -> None:
-        """Do what the closure does."""
-        closure()
 
 
 def _joined(batches: Any) -> Batch:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from labs.week01_linear_regression.exercises.eigendecomposition import eigendecomposition
+from labs.week01_linear_regression.exercises.gradients import mse_gradient
+from labs.week01_linear_regression.exercises.matrix_multiplication import linear
 from labs_core.errors import LabsError
 
 Array = npt.NDArray[np.float64]
@@ -33,7 +36,7 @@ class LeastSquares:
 
     def cost(self, theta: Array) -> float:
         """J(θ)."""
-        residual = self.X @ theta - self.y
+        residual = linear(self.X, theta) - self.y
         w = theta[1:]
         error = residual @ residual / (2 * len(self.y))
         return float(error + self.ridge / (2 * len(self.y)) * w @ w + self.lasso * np.abs(w).sum())
@@ -44,7 +47,7 @@ class LeastSquares:
         Without the lasso's part: |w| has no slope at 0, so `shrink` deals with it. -> (1 + F,)
         """
         X, y = (self.X, self.y) if rows is None else (self.X[rows], self.y[rows])
-        slope = X.T @ (X @ theta - y) / len(y)
+        slope = mse_gradient(X, y, theta)
         slope[1:] += self.ridge / len(self.y) * theta[1:]
         return slope
 
@@ -69,7 +72,7 @@ class LeastSquares:
         Directions that are flat altogether do not count: the gradient has no part in them, so
         descent never moves that way.
         """
-        eigenvalues = np.linalg.eigvalsh(self.hessian())
+        eigenvalues, _ = eigendecomposition(self.hessian())
         steepest = eigenvalues[-1]
         return float(eigenvalues[eigenvalues > 1e-12 * steepest][0]), float(steepest)
 

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
+from labs.week05_cnn.exercises.convolution import conv2d
 from labs.week05_cnn.gradcam import grad_cam
+from labs_core.train.confusion import confusion_matrix
 
 INK, QUIET, GOOD, BAD = "#1f2933", "#9aa5b1", "#0b7a5c", "#b3261e"
 
@@ -27,39 +29,15 @@ def draw(model: Any, data: Any) -> Iterator[tuple[str, Figure]]:
     with torch.no_grad():
         pixels, labels = _split(data.test_dataloader())
         logits = torch.cat([model(part) for part in pixels.split(256)])
-    yield "confusion_matrix", confusion_matrix(logits, labels, model.spec.classes)
+    predicted = logits.argmax(1)
+    yield (
+        "confusion_matrix",
+        confusion_matrix(labels.numpy(), predicted.numpy(), model.spec.classes),
+    )
     yield "predictions", predictions(model, pixels, labels, logits)
-    yield "filters", filters(model)
+    yield "filters", filters(model, pixels[0])
     yield "feature_maps", feature_maps(model, pixels[0])
     yield "few_labels", few_labels(model, _split(data.target.val_dataloader()), (pixels, labels))
-
-
-def confusion_matrix(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Figure:
-    """Rows are the true classes, columns the predicted ones, in shares of the row.
-
-    Args:
-        logits: (N, K).
-        labels: (N,).
-        classes: K names.
-    """
-    k = len(classes)
-    counts = torch.zeros(k, k).index_put_((labels, logits.argmax(1)), torch.ones(len(labels)), True)
-    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
-    side = min(2.6 + 0.5 * k, 12)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(k), classes, rotation=45, ha="right")
-    axes.set_yticks(range(k), classes)
-    axes.set(xlabel="predicted", ylabel="true", title="Test pictures, share of each true class")
-    if k <= 20:
-        for row in range(k):
-            for column in range(k):
-                if share := float(shares[row, column]):
-                    colour = "white" if share > 0.5 else INK
-                    text = f"{share:.2f}".lstrip("0") if share < 1 else "1"
-                    axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    return figure
 
 
 def predictions(model: Any, pixels: Tensor, labels: Tensor, logits: Tensor) -> Figure:
@@ -100,12 +78,33 @@ def predictions(model: Any, pixels: Tensor, labels: Tensor, logits: Tensor) -> F
     return figure
 
 
-def filters(model: Any, most: int = 32) -> Figure:
-    """The weights of the first layer, each filter scaled by itself: edges, blobs and colours."""
-    weight = next(p for p in model.network.parameters() if p.ndim == 4).detach()[:most]
-    low, high = weight.amin(dim=(1, 2, 3), keepdim=True), weight.amax(dim=(1, 2, 3), keepdim=True)
-    weight = (weight - low) / (high - low).clamp_min(1e-12)
-    return _tiles("Filters of the first layer", list(weight), columns=8)
+def filters(model: Any, picture: Tensor, most: int = 16) -> Figure:
+    """The filters of the first layer, edges, blobs and colours; below each, where it finds them.
+
+    Each filter is scaled by itself, and so is each answer: dark where the picture is the filter's
+    opposite.
+
+    Args:
+        picture: (C, H, W) uint8.
+    """
+    first = next(m for m in model.network.modules() if isinstance(m, torch.nn.Conv2d))
+    weight = first.weight.detach()[:most]  # (O, C, kh, kw)
+    with torch.no_grad():
+        seen = model.normalize(picture[None])
+        [answers] = conv2d(seen, weight, None, first.stride[0], first.padding[0])  # (O, H', W')
+    columns = min(len(weight), 8)
+    rows = -(-len(weight) // columns)
+    figure = Figure(figsize=(1.0 * (columns + 1), 2.1 * rows + 0.4), layout="constrained")
+    figure.suptitle("Filters of the first layer, and below each where it finds itself")
+    grid = figure.subplots(2 * rows, columns + 1, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    _show(grid[1, 0], picture)
+    for index, (one, answer) in enumerate(zip(weight, answers, strict=True)):
+        row, column = divmod(index, columns)
+        _show(grid[2 * row, column + 1], 255 * _stretched(one))
+        grid[2 * row + 1, column + 1].imshow(answer, cmap="magma")
+    return figure
 
 
 def feature_maps(model: Any, picture: Tensor, most: int = 7) -> Figure:
@@ -247,14 +246,6 @@ def _show(axes: Any, picture: Tensor) -> None:
     axes.imshow(image[:, :, 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
 
 
-def _tiles(title: str, pictures: list[Tensor], columns: int) -> Figure:
-    rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(0.9 * columns, 0.95 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, picture in zip(grid.flat, pictures, strict=False):
-        image = picture.permute(1, 2, 0)
-        axes.imshow(image if image.shape[2] == 3 else image.mean(2), cmap="gray")
-    return figure
+def _stretched(values: Tensor) -> Tensor:
+    """The same from 0 to 1."""
+    return (values - values.min()) / (values.max() - values.min()).clamp_min(1e-12)

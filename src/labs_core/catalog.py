@@ -70,6 +70,7 @@ class Lab:
     summary: str
     data: tuple[str, ...]  # the data sets that it is made for, the starter's first
     targets: tuple[Target, ...]
+    exercises: tuple[str, ...] = ()  # in the order in which they build on each other
     minutes: dict[str, float] = field(
         default_factory=dict
     )  # profile -> expected wall time on 2 cores
@@ -144,6 +145,7 @@ def _get(entries: dict[str, T], name: str, kind: str, command: str) -> T:
 def _read_lab(path: Path) -> Lab:
     entry: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)["lab"]
     entry["data"] = tuple(entry["data"])
+    entry["exercises"] = tuple(entry.get("exercises", ()))
     entry["targets"] = tuple(Target.parse(text) for text in entry["targets"])
     return Lab(**entry)
 

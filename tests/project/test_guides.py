@@ -33,7 +33,7 @@ def test_every_suggested_command_is_one(guide: Path) -> None:
     for command, *arguments in commands(guide):
         assert command in known, command
         if command == "run":
-            lab, *overrides = arguments
+            lab, *overrides = [each for each in arguments if each != "--mine"]
             try:
                 compose(lab, overrides)
             except LabsError as error:

@@ -11,16 +11,22 @@ from typing import Annotated
 
 import typer
 
+from labs_core.cli.certificate import certificate
+from labs_core.cli.check import check
 from labs_core.cli.compare import compare
 from labs_core.cli.config import config
 from labs_core.cli.data import app as data_app
 from labs_core.cli.deploy import deploy
+from labs_core.cli.dev import app as dev_app
 from labs_core.cli.doctor import doctor
+from labs_core.cli.hint import hint, solution
 from labs_core.cli.info import info
 from labs_core.cli.list import list_labs
 from labs_core.cli.predict import predict
+from labs_core.cli.progress import progress
 from labs_core.cli.run import run
 from labs_core.cli.serve import serve
+from labs_core.cli.start import start
 from labs_core.cli.ui import ui
 from labs_core.errors import LabsError
 
@@ -41,7 +47,14 @@ app.add_typer(data_app, name="data", help="Data sets: list, fetch, verify, statu
 app.command()(predict)
 app.command(context_settings={"ignore_unknown_options": True})(serve)  # they are the service's
 app.command()(deploy)
+app.command()(start)
+app.command()(check)
+app.command()(hint)
+app.command()(solution)
+app.command()(progress)
+app.command()(certificate)
 app.command()(doctor)
+app.add_typer(dev_app, name="dev", help="For those who write labs: check.")
 
 
 @app.callback()

@@ -36,6 +36,12 @@ def settings(ctx: typer.Context, incomplete: str) -> Iterator[str]:
                 yield text
 
 
+def exercises(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The exercises of the lab that was typed."""
+    lab = catalog.labs().get(ctx.params.get("lab") or "")
+    return [name for name in lab.exercises if name.startswith(incomplete)] if lab else []
+
+
 def profiles(incomplete: str) -> list[str]:
     """The three sizes of a run."""
     return [name for name in ("smoke", "starter", "full") if name.startswith(incomplete)]

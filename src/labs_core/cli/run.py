@@ -31,6 +31,9 @@ def run(
             autocompletion=profiles,
         ),
     ] = None,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Train with your own exercises; see labs start.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -51,14 +54,14 @@ def run(
     given = overrides or []
     try:
         if resume:
-            if profile or len(given) > 1 or any("=" in text for text in given):
+            if profile or mine or len(given) > 1 or any("=" in text for text in given):
                 raise LabsError(
                     "A resumed run keeps its settings",
                     remedy=f"Give the run alone: labs run {lab} --resume [RUN]",
                 )
             report = training.resume(lab, given[0] if given else None)
         else:
-            report = training.start(lab, given, profile)
+            report = training.start(lab, given, profile, mine)
     except training.Stopped as stop:
         print(
             f"\nStopped ({stop}). Nothing but the current epoch is lost: "

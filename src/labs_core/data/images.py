@@ -39,7 +39,7 @@ class Images(pl.LightningDataModule):
 
     Args:
         name: of the data set.
-        batch_size: images a batch.
+        batch_size: images a batch; None: a whole split in one.
         limit: use only the first so many training images.
         labels_per_class: keep only so many training images of each class, drawn by the seed.
         augment: names of changes to training images, see `labs_core.data.augment`.
@@ -51,7 +51,7 @@ class Images(pl.LightningDataModule):
     def __init__(
         self,
         name: str,
-        batch_size: int,
+        batch_size: int | None,
         limit: int | None = None,
         labels_per_class: int | None = None,
         augment: Sequence[str] = (),
@@ -135,7 +135,9 @@ class Images(pl.LightningDataModule):
 class ImageArrays(Images):
     """A named data set of images. `part` names a group of its classes; `all` or None takes all."""
 
-    def __init__(self, name: str, batch_size: int, part: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, name: str, batch_size: int | None, part: str | None = None, **options: Any
+    ) -> None:
         super().__init__(name, batch_size, **options)
         self.part = part
         self.folder = data_dir() / name

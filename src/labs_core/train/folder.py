@@ -6,6 +6,7 @@ journal.jsonl   what MLflow has been or will be told
 checkpoints/    last.ckpt (to resume) and best.ckpt (the weights that are tested and exported)
 figures/        plots
 bundle/         what is served
+mine/           the learner's exercises, of a run with --mine
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class RunFolder:
     def bundle(self) -> Path:
         """The exported bundle."""
         return self.path / "bundle"
+
+    @property
+    def mine(self) -> Path:
+        """The learner's exercises that the run was started with, where it was."""
+        return self.path / "mine"
 
     def read(self) -> dict[str, Any]:
         """What run.json says; empty where the run was killed before it could say anything."""
@@ -144,6 +150,18 @@ def resumable(lab: str, name: str | None) -> RunFolder:
             return folder
     near = did_you_mean(name, [folder.name for folder in candidates])
     raise LabsError(f"{lab} has no run '{name}' on this machine", remedy=near)
+
+
+def reference_of(folder: RunFolder) -> RunFolder | None:
+    """The newest finished run with the same settings and the reference's exercises."""
+    record = folder.read()
+    for other in all_runs(record["lab"]):
+        theirs = other.read()
+        if theirs.get("mine") or theirs.get("state") != "finished":
+            continue
+        if all(theirs.get(key) == record[key] for key in ("choices", "overrides")):
+            return other
+    return None
 
 
 def passed_labs() -> set[str]:

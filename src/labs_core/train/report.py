@@ -38,6 +38,8 @@ class Report:
     peak_memory_mb: float
     bundle: str | None
     resumed: bool
+    mine: bool = False  # whether the exercises were the learner's
+    reference: dict[str, Any] | None = None  # then: run and metrics with the reference's
     pending: int = 0  # records that still wait for the tracking store
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +79,11 @@ def show(report: Report) -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("metric", "value", "baseline", "target"):
+    columns = ["metric", "value", "baseline", "target"]
+    reference = report.reference["metrics"] if report.reference else {}
+    if reference:
+        columns.insert(2, "reference")
+    for column in columns:
         table.add_column(column, justify="left" if column == "metric" else "right")
     by_metric = {verdict.metric: verdict for verdict in report.targets}
     for name in sorted({*report.metrics, *by_metric}):
@@ -86,12 +92,12 @@ def show(report: Report) -> None:
             report.baseline.get(name),
             by_metric.get(name),
         )
-        table.add_row(
-            name,
-            "–" if value is None else f"{value:.4g}",
-            "" if base is None else f"{base:.4g}",
-            "" if verdict is None else _mark(verdict),
-        )
+        cells = [name, "–" if value is None else f"{value:.4g}"]
+        if reference:
+            theirs = reference.get(name)
+            cells.append("" if theirs is None else f"{theirs:.4g}")
+        cells.append("" if base is None else f"{base:.4g}")
+        table.add_row(*cells, "" if verdict is None else _mark(verdict))
     console.print()
     console.print(table)
     console.print()
@@ -102,6 +108,12 @@ def show(report: Report) -> None:
         f"at most {report.peak_memory_mb:,.0f} MB of memory",
         "bundle": report.bundle or "none",
     }
+    if report.mine:
+        lines["mine"] = (
+            f"trained with your exercises; the reference is {report.reference['run']}"
+            if report.reference
+            else "trained with your exercises; to compare, run it without --mine as well"
+        )
     if report.pending:
         lines["tracking"] = (
             f"the store was not reached: {report.pending} records are kept and will be sent by the "

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from labs_core import catalog
 from labs_core.config.compose import Composed, compose, data_rooms
 from labs_core.errors import LabsError
+from labs_core.learn.mine import keep, require_solved, use
 from labs_core.track.mlflow_setup import shown
 from labs_core.train import folder as run_folders
 from labs_core.train.folder import RunFolder
@@ -35,8 +36,8 @@ class Stopped(BaseException):
         self.run = run
 
 
-def start(lab: str, overrides: Sequence[str], profile: str | None) -> Report:
-    """Run a lab anew.
+def start(lab: str, overrides: Sequence[str], profile: str | None, mine: bool = False) -> Report:
+    """Run a lab anew; with `mine`, with the learner's own exercises.
 
     Raises:
         LabsError: whatever the user can mend; before anything heavy is imported where possible.
@@ -45,8 +46,11 @@ def start(lab: str, overrides: Sequence[str], profile: str | None) -> Report:
     _help_if_worker()
     composed = compose(lab, overrides, profile)
     _refuse_password(composed.config)
+    if mine:
+        require_solved(lab)
     _ensure_data(composed.config)
-    return _live(_new_folder(lab, composed), composed.config, resumed=False)
+    folder = _new_folder(lab, composed, mine)
+    return _live(folder, composed.config, resumed=False)
 
 
 def resume(lab: str, name: str | None) -> Report:
@@ -79,16 +83,19 @@ def _ensure_data(config: DictConfig) -> None:
             store.ensure(room.name)
 
 
-def _new_folder(lab: str, composed: Composed) -> RunFolder:
+def _new_folder(lab: str, composed: Composed, mine: bool) -> RunFolder:
     ours = {"trainer", "tracking", "profile", "scheduler", "optimizer"}
     chosen = [option for group, option in composed.choices.items() if group not in ours]
-    label = "-".join([*chosen, f"seed{composed.config.seed}"])
+    label = "-".join([*(["mine"] if mine else []), *chosen, f"seed{composed.config.seed}"])
     folder = run_folders.create(f"{lab}-{label}")
+    if mine:
+        keep(lab, folder.mine)
     OmegaConf.save(composed.config, folder.path / "config.yaml")
     folder.update(
         lab=lab,
         label=label,
         profile=composed.choices["profile"],
+        mine=mine,
         choices=composed.choices,
         overrides=list(composed.overrides),
         created=time.time(),
@@ -122,6 +129,7 @@ def _help_if_worker() -> None:
     from labs_core.train.work import help_fit
 
     folder = RunFolder(Path(os.environ[_WORKERS_FOLDER]))
+    _use_mine(folder)
     help_fit(folder, _config_of(folder))
     sys.exit(0)
 
@@ -130,6 +138,7 @@ def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     os.environ[_WORKERS_FOLDER] = str(folder.path)
     with folder.locked(), _signals(folder.name):
         folder.update(state="running")
+        _use_mine(folder)
         from labs_core.train.work import work
 
         try:
@@ -144,6 +153,11 @@ def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
             state="finished", passed=report.passed, run_id=report.run_id, report=report.to_json()
         )
         return report
+
+
+def _use_mine(folder: RunFolder) -> None:
+    if folder.mine.is_dir():
+        use(folder.read()["lab"], folder.mine)
 
 
 @contextmanager

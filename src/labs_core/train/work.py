@@ -25,7 +25,7 @@ from labs_core.track.tracker import Status, Tracker
 from labs_core.train import bundling, figures
 from labs_core.train.build import build_data, build_module
 from labs_core.train.checkpoints import Checkpoints, load_best
-from labs_core.train.folder import RunFolder
+from labs_core.train.folder import RunFolder, reference_of
 from labs_core.train.machine import peak_memory_mb
 from labs_core.train.progress import EpochProgress
 from labs_core.train.report import Report, errors_left, grade
@@ -79,6 +79,8 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
             peak_memory_mb=peak_memory_mb(),
             bundle=str(bundle) if bundle else None,
             resumed=resumed,
+            mine=folder.mine.is_dir(),
+            reference=_reference(folder),
         )
         _log(tracker, folder, config, report, step=trainer.global_step)
         status = "FINISHED"
@@ -95,6 +97,12 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         pending=delivery.pending,
         seconds={**report.seconds, "total": _seconds_alive()},
     )
+
+
+def _reference(folder: RunFolder) -> dict[str, Any] | None:
+    """For a run with the learner's exercises: what the reference's came to."""
+    other = reference_of(folder) if folder.mine.is_dir() else None
+    return {"run": other.name, "metrics": other.read()["report"]["metrics"]} if other else None
 
 
 def help_fit(folder: RunFolder, config: DictConfig) -> None:
@@ -116,6 +124,7 @@ def _open_tracker(folder: RunFolder, config: DictConfig) -> Tracker:
         "lab": config.lab.name,
         "profile": record["profile"],
         "data": config.data.name,
+        "exercises": "mine" if folder.mine.is_dir() else "reference",
         **git.tags(),
     }
     uri, enabled = config.tracking.uri, config.tracking.enabled
@@ -134,6 +143,8 @@ def _describe(tracker: Tracker, folder: RunFolder, config: DictConfig, data: Any
     card = catalog.get_data_set(config.data.name)
     tracker.dataset(config.data.name, data.fingerprint(), card.homepage, card.splits)
     tracker.artifact(folder.path / "config.yaml")
+    if folder.mine.is_dir():
+        tracker.artifact(folder.mine, "mine")
     provenance.write(folder.path / "provenance")
     tracker.artifact(folder.path / "provenance", "provenance")
 

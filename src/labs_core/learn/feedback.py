@@ -1,0 +1,48 @@
+"""What a learner reads after a check."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from labs_core.learn.check import Verdict
+from labs_core.learn.workspace import file_of
+
+NOT_WRITTEN = "it is not written yet"
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print a verdict: what holds, what does not, and what to look at."""
+    exercise = verdict.exercise
+    for each in verdict.passed:
+        console.print(Text("  ✓ ", "green") + Text(each))
+    if verdict.solved:
+        console.print(Text(f"{exercise.title}: solved.", "bold green"))
+    elif verdict.failure:
+        failure = verdict.failure
+        console.print(Text("  ✗ ", "red") + Text(failure.property, "bold"))
+        for label, value in (
+            ("asked", failure.asked),
+            ("expected", failure.expected),
+            ("got", failure.got),
+            ("look at", failure.cause),
+        ):
+            if value:
+                _block(console, label, value)
+    if verdict.printed:
+        _block(console, "printed", verdict.printed.rstrip())
+    if not verdict.solved:
+        file = file_of(exercise)
+        console.print(
+            Text(f"  {file}\n  A hint: labs hint {exercise.lab} {exercise.name}", "dim"),
+            soft_wrap=True,
+        )
+
+
+def _block(console: Console, label: str, value: str) -> None:
+    """`label` in a column of its own, the value's lines beside it."""
+    first, *others = value.splitlines() or [""]
+    line = Text(f"    {label:<9}", "cyan") + Text(first)
+    console.print(line, soft_wrap=True)
+    for other in others:
+        console.print(Text(" " * 13 + other), soft_wrap=True)
