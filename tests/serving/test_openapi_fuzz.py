@@ -83,6 +83,7 @@ def test_nothing_breaks_the_service_or_its_documentation(
         service.process.terminate()
         _, complaints = service.process.communicate(timeout=30)
     assert report["exit_code"] == 0, report["output"]
+    print(f"{report['test_cases']['generated']} cases, {report['operations']['tested']} operations")
     assert report["operations"]["tested"] == report["operations"]["total"]
     assert {"examples", "coverage", "fuzzing"} <= {
         phase for phase, found in report["phases"].items() if found["status"] == "success"
