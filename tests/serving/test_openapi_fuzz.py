@@ -5,6 +5,7 @@ LABS_TEST_FUZZ_CASES says how many cases, 500 otherwise; the same ones each time
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,33 +28,37 @@ SERVICES = {
     "pictures": ["colour_bundle"],
     "rows": ["price_bundle"],
     "both": ["price_bundle", "colour_bundle"],
+    "with keys": ["price_bundle"],
 }
+KEY = "a-key-of-the-tests-0123456789abcdef"
 CASES = int(os.environ.get("LABS_TEST_FUZZ_CASES", "500")) // len(SERVICES) + 1  # of a service
 
 # No schema can say which bytes are a picture, and which numbers are too many for 32 bits: 422 is an
-# honest answer to what a schema allows, and 400 where a protocol knows no 422. 503 is the one
-# server error that is documented.
+# honest answer to what a schema allows, and 400 where a protocol knows no 422. A made-up X-API-Key
+# beside the right Authorization gets 401. 503 is the one server error that is documented.
 RULES = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "4xx", 503]
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 422, 503]
+expected-statuses = ["2xx", 401, 422, 503]
 [[operations]]
 include-path-regex = "^/v2/|/invocations$"
 [operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", 400, 503]
+expected-statuses = ["2xx", 400, 401, 503]
 """
 
 
 def fuzz(url: str, folder: Path, cases: int) -> dict[str, Any]:
     """What schemathesis reports of some `cases`, with all that it said as `output`."""
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
-    document = httpx.get(f"{url}/openapi.json").json()
+    authorization = {"Authorization": f"Bearer {KEY}"}
+    document = httpx.get(f"{url}/openapi.json", headers=authorization).json()
     posts = [path for path, operations in document["paths"].items() if "post" in operations]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", "rules.toml"),
             *("run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
+            *(part for header in authorization.items() for part in ("--header", ": ".join(header))),
             *("--max-examples", str(-(-cases // len(posts)))),  # of each operation
             *("--seed", "1", "--generation-deterministic"),
             *("--report", "json", "--report-json-path", "report.json"),
@@ -72,11 +77,16 @@ def fuzz(url: str, folder: Path, cases: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bundles", SERVICES.values(), ids=SERVICES)
+@pytest.mark.parametrize("name", SERVICES)
 def test_nothing_breaks_the_service_or_its_documentation(
-    start: Start, bundles: list[str], tmp_path: Path, request: pytest.FixtureRequest
+    start: Start, name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    options = [o for name in bundles for o in ("--bundle", str(request.getfixturevalue(name)))]
+    bundles = [request.getfixturevalue(bundle) for bundle in SERVICES[name]]
+    options = [option for bundle in bundles for option in ("--bundle", str(bundle))]
+    if name == "with keys":
+        keys = tmp_path / "keys"
+        keys.write_text(f"fuzz {hashlib.sha256(KEY.encode()).hexdigest()}\n", encoding="utf-8")
+        options += ["--api-keys", str(keys)]
     with start(*options) as service:
         report = fuzz(service.url, tmp_path, CASES)
         assert httpx.get(f"{service.url}/readyz").status_code == 200
