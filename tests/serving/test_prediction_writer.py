@@ -59,6 +59,11 @@ class Logging:
     def said(self) -> str:
         return self._said.read_text(encoding="utf-8")
 
+    def has_said(self, words: str) -> None:
+        """Require that it says so once: its log is written a moment later."""
+        until(lambda: words in self.said(), f"the words {words!r}")
+        assert self.said().count(words) == 1
+
     def _address(self) -> str | None:
         assert self.process.poll() is None, self.said()
         match = READY.search(self.said())
@@ -328,7 +333,7 @@ def test_a_folder_that_is_not_there_costs_no_answer(
         for size in range(5):
             service.ask(size)
         until(partial(service.has_counted, "failed", 5), "five lost rows")
-        assert service.said().count("cannot be written: No such file or directory") == 1
+        service.has_said("cannot be written: No such file or directory")
         log.parent.mkdir()
         service.ask(7)
         assert [row.input["size"] for row in service.rows(1)] == [7]
@@ -347,7 +352,7 @@ def test_a_folder_that_may_not_be_written_costs_no_answer(
     with serve(price_bundle, log=folder / "predictions.sqlite") as service:
         service.ask(1)
         until(partial(service.has_counted, "failed", 1), "a lost row")
-        assert service.said().count("cannot be written: Permission denied") == 1
+        service.has_said("cannot be written: Permission denied")
         assert list(folder.iterdir()) == []
 
 
@@ -384,7 +389,7 @@ def test_a_file_that_is_locked_at_the_start_costs_no_answer(
     with locked(service.path), serve(price_bundle) as service:
         service.ask(2)
         until(partial(service.has_counted, "failed", 1), "a lost row")
-        assert service.said().count("cannot be written: database is locked") == 1
+        service.has_said("cannot be written: database is locked")
     assert [row.input["size"] for row in read(service.path)] == [1]
 
 
@@ -402,10 +407,10 @@ def test_a_file_that_is_locked_meanwhile_costs_no_answer(
             for size in range(20):
                 service.ask(size)
             until(partial(service.has_counted, "failed", 20), "twenty lost rows")
-            assert service.said().count("cannot be written: database is locked") == 1
+            service.has_said("cannot be written: database is locked")
         service.ask(2)
         assert [row.input["size"] for row in service.rows(2)] == [1, 2]
-        assert service.said().count("is written again") == 1
+        service.has_said("is written again")
 
 
 @linux
@@ -420,7 +425,7 @@ def test_a_full_disk_costs_no_answer(serve: Serve, price_bundle: Path) -> None:
         for size in range(20):
             service.ask(size)
         until(partial(service.has_counted, "failed", 20), "twenty lost rows")
-        assert service.said().count("cannot be written") == 1
+        service.has_said("cannot be written")
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, unlimited)
         service.ask(2)
         assert [row.input["size"] for row in service.rows(2)] == [1, 2]
