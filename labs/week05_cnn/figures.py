@@ -78,7 +78,7 @@ def predictions(model: Any, pixels: Tensor, labels: Tensor, logits: Tensor) -> F
 
 
 def filters(model: Any, picture: Tensor, most: int = 16) -> Figure:
-    """The filters of the first layer, edges, blobs and colours; below each, where it finds them.
+    """The filters of the first layer, edges, blobs and colours; below each, what it answers.
 
     Each filter is scaled by itself, and so is each answer: dark where the picture is the filter's
     opposite.
@@ -94,14 +94,14 @@ def filters(model: Any, picture: Tensor, most: int = 16) -> Figure:
     columns = min(len(weight), 8)
     rows = -(-len(weight) // columns)
     figure = Figure(figsize=(1.0 * (columns + 1), 2.1 * rows + 0.4), layout="constrained")
-    figure.suptitle("Filters of the first layer, and below each where it finds itself")
+    figure.suptitle("Filters of the first layer, and below each what it answers to the picture")
     grid = figure.subplots(2 * rows, columns + 1, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     _show(grid[1, 0], picture)
     for index, (one, answer) in enumerate(zip(weight, answers, strict=True)):
         row, column = divmod(index, columns)
-        _show(grid[2 * row, column + 1], 255 * _stretched(one))
+        _show(grid[2 * row, column + 1], (255 * _stretched(one)).byte())
         grid[2 * row + 1, column + 1].imshow(answer, cmap="magma")
     return figure
 

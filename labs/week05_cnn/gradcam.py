@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from labs.week05_cnn.exercises.grad_cam import class_gradient, heat_map
 from labs.week05_cnn.networks import Network
 from labs.week05_cnn.networks.vit import VisionTransformer
 
@@ -29,11 +30,8 @@ def grad_cam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
     with torch.enable_grad():
         # Asked for the images' gradient, torch keeps the graph even of a frozen backbone.
         features, logits = _trace(network, images.detach().requires_grad_())
-        [gradient] = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
-    features, gradient = _as_map(features.detach()), _as_map(gradient)
-    alpha = gradient.mean(dim=(2, 3), keepdim=True)  # (B, D, 1, 1)
-    cam = torch.relu((alpha * features).sum(dim=1))  # (B, h, w)
-    return cam / cam.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+        gradient = class_gradient(features, logits, classes)
+    return heat_map(_as_map(features.detach()), _as_map(gradient))
 
 
 def _trace(network: Network, images: Tensor) -> tuple[Tensor, Tensor]:

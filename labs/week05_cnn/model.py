@@ -23,7 +23,13 @@ from labs.week05_cnn.pretrained import (
     is_published,
     load_pretrained,
 )
-from labs.week05_cnn.transfer import Strategy, freeze, frozen_stages
+from labs.week05_cnn.transfer import (
+    Strategy,
+    freeze,
+    frozen_stages,
+    learning_rates,
+    parameter_groups,
+)
 from labs_core.bundle.export import Export, Graph
 
 
@@ -147,23 +153,18 @@ class TransferClassifier(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Two groups of parameters, backbone and head, each with its schedule over both phases."""
-        heads = [*self.head.parameters()]
-        if self.source_head is not None:
-            heads += self.source_head.parameters()
-        in_heads = {id(parameter) for parameter in heads}
-        backbone = [p for p in self.network.parameters() if id(p) not in in_heads]
-        optimizer = self.make_optimizer([{"params": backbone}, {"params": heads}])
+        heads = [self.head] if self.source_head is None else [self.head, self.source_head]
+        groups = parameter_groups(self.network, heads)
+        optimizer = self.make_optimizer([{"params": group} for group in groups])
 
         data: SourceThenTarget = self.trainer.datamodule
         first = self.pretrain_epochs * data.source_steps
         second = (self.trainer.max_epochs - self.pretrain_epochs) * data.target_steps
 
-        def factor(step: int, in_second_phase: float) -> float:
-            if step < first:
-                return self.schedule(step / first)
-            return in_second_phase * self.schedule(min((step - first) / second, 1.0))
+        def factors(step: int) -> tuple[float, float]:
+            return learning_rates(step, first, second, self.backbone_lr, self.schedule)
 
-        lambdas = [lambda step: factor(step, self.backbone_lr), lambda step: factor(step, 1.0)]
+        lambdas = [lambda step: factors(step)[0], lambda step: factors(step)[1]]
         schedule = {"scheduler": LambdaLR(optimizer, lambdas), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

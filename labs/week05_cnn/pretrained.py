@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from labs.week05_cnn.exercises.transfer_weights import compare, transfer
 from labs.week05_cnn.networks import Network
 from labs_core.catalog import OfficialFile
 from labs_core.data.digest import file_hash
@@ -147,24 +148,18 @@ def set_weights(network: Network, weights: Mapping[str, Tensor], source: str) ->
         LabsError: a name is missing, unknown, or its tensor has another shape.
     """
     own = network.state_dict()
-    given = dict(weights)
-    head, bias = f"{network.head}.weight", f"{network.head}.bias"
-    if head in given and bias in given and _differ_in_classes(given[head], own[head]):
-        given |= {head: own[head], bias: own[bias]}
+    left_out = network.head if _other_classes(own, weights, network.head) else None
+    fit = compare(own, weights, left_out)
     # Files from before PyTorch 0.4.1 lack this counter, which batch norm does not use here.
-    given = {name: own[name] for name in own if name.endswith("num_batches_tracked")} | given
-
+    missing = [name for name in fit.missing if not name.endswith("num_batches_tracked")]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in fit.misshapen
+    ]
     problems = [
-        _first("missing", [name for name in own if name not in given]),
-        _first("unknown", [name for name in given if name not in own]),
-        _first(
-            "of another shape",
-            [
-                f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
-                for name in own
-                if name in given and given[name].shape != own[name].shape
-            ],
-        ),
+        _first("missing", missing),
+        _first("unknown", fit.unknown),
+        _first("of another shape", shapes),
     ]
     if any(problems):
         raise LabsError(
@@ -173,7 +168,7 @@ def set_weights(network: Network, weights: Mapping[str, Tensor], source: str) ->
             "Take the model that they were made with, and its settings (stem, width, image size, "
             "channels).",
         )
-    network.load_state_dict(given)
+    transfer(network, weights, left_out)
 
 
 def _digits(name: str) -> str | None:
@@ -189,9 +184,13 @@ def _broken_member(path: Path) -> str | None:
         return "its contents"
 
 
-def _differ_in_classes(theirs: Tensor, ours: Tensor) -> bool:
-    """(K', D) and (K, D) with K' ≠ K."""
-    return theirs.shape[1:] == ours.shape[1:] and theirs.shape[0] != ours.shape[0]
+def _other_classes(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], head: str) -> bool:
+    """Whether the weights hold a whole head, and one of (K', D) for (K, D) with K' ≠ K."""
+    weight, bias = f"{head}.weight", f"{head}.bias"
+    if weight not in weights or bias not in weights:
+        return False
+    theirs, ours = weights[weight].shape, own[weight].shape
+    return theirs[1:] == ours[1:] and theirs[0] != ours[0]
 
 
 def _first(what: str, names: Iterable[str], most: int = 3) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
-from torch import nn
-
-from labs.week05_cnn.networks import Network
+from labs.week05_cnn.exercises import fine_tuning
+from labs.week05_cnn.exercises.fine_tuning import freeze, learning_rates, parameter_groups
 from labs_core.errors import LabsError, did_you_mean
+
+__all__ = ["Strategy", "freeze", "frozen_stages", "learning_rates", "parameter_groups"]
 
 Strategy = Literal["scratch", "feature_extraction", "gradual_unfreezing", "fine_tuning"]
 
@@ -33,39 +33,10 @@ def frozen_stages(strategy: Strategy, epoch: int, epochs: int, n_stages: int) ->
     Raises:
         LabsError: there is no such strategy.
     """
-    backbone = n_stages - 1
-    if strategy == "feature_extraction":
-        return backbone
-    if strategy == "gradual_unfreezing":
-        until_half = max(0, epochs - 2 * epoch)  # `epochs` at the start, 0 from half-way on
-        return math.ceil(backbone * until_half / epochs)
-    if strategy in ("scratch", "fine_tuning"):
-        return 0
-    raise LabsError(
-        f"There is no transfer strategy '{strategy}'",
-        remedy=did_you_mean(str(strategy), get_args(Strategy)),
-    )
-
-
-def freeze(network: Network, frozen: int) -> None:
-    """Let the first `frozen` stages change in nothing, and the others learn.
-
-    Call it at the start of each epoch, after anything that sets the whole network to train mode.
-    It takes two switches, because a network changes in two ways:
-
-    - an optimizer moves parameters along their gradients: these are taken away, and an optimizer
-      passes over a parameter without one, its weight decay and momentum included;
-    - batch norm averages what it sees into its buffers whenever it is in train mode, gradients or
-      not: so frozen stages are in eval mode. That also stops their dropout.
-    """
-    network.train()
-    for index, stage in enumerate(network.stages()):
-        learns = index >= frozen
-        for part in stage:
-            parameters = [part] if isinstance(part, nn.Parameter) else part.parameters()
-            for parameter in parameters:
-                parameter.requires_grad_(learns)
-                if not learns:
-                    parameter.grad = None  # one left from an epoch before would still be applied
-            if isinstance(part, nn.Module):
-                part.train(learns)
+    strategies = get_args(Strategy)
+    if strategy not in strategies:
+        raise LabsError(
+            f"There is no transfer strategy '{strategy}'",
+            remedy=did_you_mean(str(strategy), strategies),
+        )
+    return fine_tuning.frozen_stages(strategy, epoch, epochs, n_stages)

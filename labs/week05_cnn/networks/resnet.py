@@ -5,45 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from labs.week05_cnn.exercises.residual_block import BasicBlock, shortcut
 from labs.week05_cnn.networks.initialise import he_normal
 from labs.week05_cnn.networks.interface import Stage
 from labs.week05_cnn.networks.sizes import ImageSize, Stem, is_small, require_size
-
-
-def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
-    """The way around a block: nothing where shapes agree, else a 1x1 convolution (option B)."""
-    if stride == 1 and channels_in == channels_out:
-        return None
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel_size=1, stride=stride, bias=False),
-        nn.BatchNorm2d(channels_out),
-    )
-
-
-class BasicBlock(nn.Module):
-    """y = ReLU(F(x) + x), F = two 3x3 convolutions (figure 5 left). ResNet-18 and -34.
-
-    (B, in, H, W) -> (B, width, H/stride, W/stride).
-    """
-
-    expansion = 1
-
-    def __init__(self, channels_in: int, width: int, stride: int) -> None:
-        super().__init__()
-        # No biases: each batch norm subtracts any constant.
-        self.conv1 = nn.Conv2d(channels_in, width, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = shortcut(channels_in, width, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Equation 1, or 2 where the shapes differ."""
-        residual = self.relu(self.bn1(self.conv1(x)))
-        residual = self.bn2(self.conv2(residual))
-        identity = x if self.downsample is None else self.downsample(x)
-        return self.relu(residual + identity)
 
 
 class Bottleneck(nn.Module):

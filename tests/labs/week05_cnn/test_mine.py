@@ -1,0 +1,51 @@
+"""The lab trains with the learner's exercises, and with right ones it is the same run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labs_core.learn.exercise import exercises
+from labs_core.learn.workspace import file_of, start
+
+# Says that it was imported, once there is somebody to tell.
+SIGN = """
+import os, pathlib
+if "SIGNS" in os.environ:
+    pathlib.Path(os.environ["SIGNS"], __name__.rpartition(".")[2]).touch()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_with_the_learners_files_is_the_reference_run(
+    labs_cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABS_WORKSPACE", str(tmp_path / "workspace"))
+    known = exercises("week5")
+    for exercise in known.values():
+        start(exercise)
+        file_of(exercise).write_text(exercise.solution + SIGN, encoding="utf-8")
+    code, out, _ = labs_cli("check", "week5")
+    assert code == 0, out
+
+    signs = tmp_path / "signs"
+    signs.mkdir()
+    run = ("run", "week5", "--profile", "smoke", "--json")
+    code, out, err = labs_cli(*run, env={"SIGNS": str(signs)})
+    assert code == 0, err
+    reference = json.loads(out)
+    assert not list(signs.iterdir())
+
+    code, out, err = labs_cli(*run, "--mine", env={"SIGNS": str(signs)})
+    assert code == 0, err
+    mine = json.loads(out)
+    assert {path.name for path in signs.iterdir()} == set(known), "every exercise is used"
+    assert mine["mine"]
+    assert mine["reference"]["run"] == reference["run"]
+    assert mine["metrics"] == reference["metrics"]
+    weights = [Path(report["bundle"], "model.onnx").read_bytes() for report in (reference, mine)]
+    assert weights[0] == weights[1], "to the last bit"
