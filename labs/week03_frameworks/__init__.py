@@ -1,0 +1,1 @@
+"""Week 3: an image-classification pipeline in PyTorch and Lightning."""
