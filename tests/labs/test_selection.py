@@ -35,7 +35,7 @@ class Watched(torch.Tensor):
             return func(*args, **kwargs or {})
 
 
-class WeightsChosen(Exception):
+class WeightsChosenError(Exception):
     """The run has come to the end of what is watched."""
 
 
@@ -63,7 +63,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return data
 
     def end(config: Any) -> Any:
-        raise WeightsChosen
+        raise WeightsChosenError
 
     monkeypatch.setattr(work, "build_data", watch)
     monkeypatch.setattr(work, "make_evaluator", end)
@@ -74,7 +74,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_the_weights_are_chosen_without_the_test_split(
     lab: str, watched: list[Any], home: Path
 ) -> None:
-    with pytest.raises(WeightsChosen):
+    with pytest.raises(WeightsChosenError):
         run.start(lab, ["tracking=off"], "smoke")
 
     assert list(home.rglob("best.ckpt")), "an epoch was chosen"
