@@ -31,27 +31,7 @@ from labs.week05_cnn.transfer import (
     parameter_groups,
 )
 from labs_core.bundle.export import Export, Graph
-
-
-class Normalize(nn.Module):
-    """Pixels 0 … 255 to about zero mean and unit variance per channel.
-
-    A layer of the model and so a part of the exported graph: training and serving cannot differ.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C, H, W) float32."""
-        # Channels last in memory: on a processor, convolutions are a third faster that way.
-        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
-        return (pixels / 255 - self.mean) / self.std
+from labs_core.train.normalize import Normalize
 
 
 class TransferClassifier(pl.LightningModule):
