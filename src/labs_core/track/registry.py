@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from labs_core import catalog
 from labs_core.errors import LabsError
 from labs_core.paths import runs_dir
-from labs_core.track.mlflow_setup import RUN_TAG, connect_to_read, reason
+from labs_core.track.mlflow_setup import RUN_TAG, connect, connect_to_read, reason
 from labs_core.track.registration import CHAMPION, LABEL_TAG
 
 if TYPE_CHECKING:
@@ -84,6 +86,26 @@ def find(name: str, uri: str | None = None) -> Registered:
         options = ", ".join(_label(version) for version in versions[:10])
         raise LabsError(f"There is no model '{name}'", remedy=f"There is: {options}.")
     return chosen
+
+
+def configuration(version: Registered, uri: str | None = None) -> dict[str, Any]:
+    """The whole configuration of the run that a version comes from, its references unresolved.
+
+    Raises:
+        LabsError: it was not delivered to the store, or the store does not answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            client = connect(uri, runs_dir())
+            file = client.download_artifacts(version.run_id, "config.yaml", folder)
+            settings: dict[str, Any] = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except Exception as error:  # each artifact store has its own
+            raise LabsError(
+                f"The configuration of {_label(version)} cannot be had from its run",
+                reason(error),
+                f"Make a new one: labs run {version.lab}",
+            ) from error
+    return settings
 
 
 def registered(lab: str, uri: str | None = None) -> list[Registered]:

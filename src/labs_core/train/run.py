@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from labs_core import catalog
@@ -48,6 +50,7 @@ def start(lab: str, overrides: Sequence[str], profile: str | None, mine: bool = 
     _refuse_password(composed.config)
     if mine:
         require_solved(lab)
+    composed = _prepared(composed)
     _ensure_data(composed.config)
     folder = _new_folder(lab, composed, mine)
     return _live(folder, composed.config, resumed=False)
@@ -73,6 +76,17 @@ def _refuse_password(config: DictConfig) -> None:
             "everybody who sees the run would see it",
             "Leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
         )
+
+
+def _prepared(composed: Composed) -> Composed:
+    """The configuration as the lab itself completes it, from an earlier lab's model say.
+
+    `prepare` in a lab.yaml names the function. It is called once: a resumed run has its answer.
+    """
+    if "prepare" not in composed.config:
+        return composed
+    complete = get_method(composed.config.prepare)
+    return replace(composed, config=complete(composed))
 
 
 def _ensure_data(config: DictConfig) -> None:
