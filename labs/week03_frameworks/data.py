@@ -92,10 +92,15 @@ class Pictures(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _loader(self, pictures: PictureDataset, sampler: EpochSampler | None = None) -> Any:
-        # No worker processes: whole batches are read from memory, which is faster than sending
-        # them from one process to another.
         return DataLoader(
-            pictures, self.source.batch_size or len(pictures), sampler=sampler, num_workers=0
+            pictures,
+            self.source.batch_size or len(pictures),
+            sampler=sampler,
+            # No worker processes: picking a batch from memory is faster than sending it over.
+            num_workers=0,
+            # A DataLoader draws a number for its workers, also where it has none. Not a number of
+            # the run's: looking at pictures must not change what it draws later.
+            generator=generator(self.source.seed),
         )
 
     def raw(self, split: str, indices: Sequence[int]) -> list[np.ndarray]:

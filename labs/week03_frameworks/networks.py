@@ -64,7 +64,7 @@ class Cnn(nn.Module):
         size: tuple[int, int],
         width: int,
         stages: int = 3,
-        depth: int = 2,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         for name, value in (("width", width), ("stages", stages), ("depth", depth)):
