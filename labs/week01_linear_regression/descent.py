@@ -30,6 +30,9 @@ class Method(Protocol):
     def lr_limit(self, problem: LeastSquares) -> float:
         """The step size above which the descent is not to be trusted to go down."""
 
+    def settled(self, problem: LeastSquares) -> Method:
+        """The same with every choice that it makes by the curvature made, for this problem."""
+
 
 class GradientDescent:
     """Batch gradient descent: θ ← θ − lr ∇J(θ), the slope taken over all rows.
@@ -73,6 +76,8 @@ class GradientDescent:
         worst factor smallest, (κ − 1)/(κ + 1) with κ = λmax/λmin. Momentum makes it about
         1 − 1/√κ (Nesterov 2004, section 2.2).
         """
+        if self.lr is not None and self.momentum is not None:
+            return self.lr, self.momentum
         flattest, steepest = problem.curvature()
         root = np.sqrt(steepest / flattest)  # √κ
         momentum = float((root - 1) / (root + 1)) if self.momentum is None else self.momentum
@@ -84,6 +89,10 @@ class GradientDescent:
         _, momentum = self.tuned(problem)
         _, steepest = problem.curvature()
         return 2 / steepest * (1 + momentum) / (1 + 2 * momentum)
+
+    def settled(self, problem: LeastSquares) -> GradientDescent:
+        """With `tuned`'s step size and momentum."""
+        return GradientDescent(*self.tuned(problem), self.steps)
 
 
 class StochasticDescent:
@@ -114,16 +123,24 @@ class StochasticDescent:
     def updates(self, problem: LeastSquares, theta: Array, memory: Memory) -> Iterator[int]:
         """Steps over mini-batches; `theta` is the average of the points."""
         point, count = memory["point"], memory["count"]
-        lr = self.lr_limit(problem) / 4 if self.lr is None else self.lr
+        lr = self.tuned(problem)
         for rows, _ in mini_batches(len(problem.y), self.batch_size, self.steps):
             point[:] = problem.shrink(point - lr * problem.gradient(point, rows), lr)
             count += 1
             theta += 8 / (count + 7) * (point - theta)  # so that point t weighs about t⁷
             yield len(rows)
 
+    def tuned(self, problem: LeastSquares) -> float:
+        """The step size; where none is given, a quarter of the limit."""
+        return self.lr_limit(problem) / 4 if self.lr is None else self.lr
+
     def lr_limit(self, problem: LeastSquares) -> float:
         """2/ℒ: see `expected_smoothness`."""
         return 2 / expected_smoothness(problem, self.batch_size)
+
+    def settled(self, problem: LeastSquares) -> StochasticDescent:
+        """With `tuned`'s step size."""
+        return StochasticDescent(self.batch_size, self.tuned(problem), self.steps)
 
 
 class VarianceReducedDescent:
@@ -156,7 +173,7 @@ class VarianceReducedDescent:
     def updates(self, problem: LeastSquares, theta: Array, memory: Memory) -> Iterator[int]:
         """Steps over mini-batches, with a new anchor for each pass."""
         n = len(problem.y)
-        lr = self.lr_limit(problem) / 4 if self.lr is None else self.lr
+        lr = self.tuned(problem)
         for rows, new_pass in mini_batches(n, self.batch_size, self.steps):
             looked_at = 2 * len(rows)
             if new_pass:
@@ -166,9 +183,17 @@ class VarianceReducedDescent:
             theta[:] = problem.shrink(theta - lr * (change + slope_at_anchor), lr)
             yield looked_at
 
+    def tuned(self, problem: LeastSquares) -> float:
+        """The step size; where none is given, a quarter of the limit."""
+        return self.lr_limit(problem) / 4 if self.lr is None else self.lr
+
     def lr_limit(self, problem: LeastSquares) -> float:
         """2/ℒ: see `expected_smoothness`."""
         return 2 / expected_smoothness(problem, self.batch_size)
+
+    def settled(self, problem: LeastSquares) -> VarianceReducedDescent:
+        """With `tuned`'s step size."""
+        return VarianceReducedDescent(self.batch_size, self.tuned(problem), self.steps)
 
 
 class NormalEquation:
@@ -189,6 +214,10 @@ class NormalEquation:
     def lr_limit(self, problem: LeastSquares) -> float:
         """There is no step size, so there is no limit."""
         return float("inf")
+
+    def settled(self, problem: LeastSquares) -> NormalEquation:
+        """There is nothing to choose."""
+        return self
 
 
 def mini_batches(n: int, batch_size: int, steps: int) -> Iterator[tuple[Rows, bool]]:

@@ -153,6 +153,7 @@ def _descent(
     n, lowest = len(problem.y), problem.cost(optimum)
     floor = FLOOR * problem.cost(np.zeros_like(optimum))
     look_at = set(np.unique(np.geomspace(1, most_updates, 150).astype(int)).tolist())
+    method = method.settled(problem)  # once: the curvature is the same in each order of the rows
     theta = np.zeros_like(optimum)
     memory = method.memory(theta)
     order = np.random.default_rng(0)

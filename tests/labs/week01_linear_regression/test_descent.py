@@ -217,3 +217,25 @@ def test_the_noise_bound_lies_between_all_rows_and_the_largest_row(make_problem)
 def test_settings_without_sense_are_refused_by_name(setting, make):
     with pytest.raises(LabsError, match=f"method.{setting}"):
         make()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        GradientDescent(lr=None, momentum=None, steps=40),
+        GradientDescent(lr=None, momentum=0.0, steps=40),
+        StochasticDescent(batch_size=1, lr=None, steps=40),
+        VarianceReducedDescent(batch_size=16, lr=None, steps=40),
+        NormalEquation(),
+    ],
+    ids=str,
+)
+def test_a_settled_method_goes_the_same_way_and_asks_for_no_curvature(
+    make_problem, method, monkeypatch
+):
+    problem = make_problem()
+    expected = descend(method, problem)
+    settled = method.settled(problem)
+    monkeypatch.setattr(LeastSquares, "curvature", lambda self: pytest.fail("it was asked for"))
+    np.testing.assert_array_equal(descend(settled, problem), expected)
+    assert str(settled) == str(method)
