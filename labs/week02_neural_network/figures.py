@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,31 @@ def methods(model: Any, train: tuple[Pixels, Labels], val: tuple[Pixels, Labels]
     return fig
 
 
+def learning_rates(found: Mapping[str, Mapping[str, Mapping[float, float]]]) -> Figure:
+    """The validation loss by the learning rate, for each method; a dot where it is lowest.
+
+    Args:
+        found: for each length of training (the title of a panel), for each method's name in the
+            configuration, the loss by the rate; ∞ where the training diverges.
+    """
+    fig, row = _figure(len(found), (4.75 * len(found), 4.2), sharey=True)
+    names = {name.lower(): name for name in COLOURS}
+    for axes, (title, ladders) in zip(row, found.items(), strict=True):
+        for method, losses in ladders.items():
+            rates = sorted(losses)
+            colour = COLOURS[names[method]]
+            best = min(rates, key=losses.__getitem__)
+            axes.plot(rates, [losses[lr] for lr in rates], color=colour, lw=1.5, marker=".")
+            axes.plot(
+                best, losses[best], "o", ms=9, color=colour, label=f"{names[method]}, lr {best:g}"
+            )
+        axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log")
+        axes.legend(frameon=False, fontsize=9)
+        _plain(axes)
+    row[0].set_ylabel("validation cross-entropy, logarithmic")
+    return fig
+
+
 def first_layer(learnt: Array, spec: Any, most: int = 48) -> Figure:
     """The units of the first layer as pictures: what each looks for (blue) and avoids (red).
 
@@ -153,9 +178,11 @@ def _plain(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _figure(panels: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+def _figure(
+    panels: int, size: tuple[float, float], sharey: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
     fig = Figure(figsize=size, layout="constrained")
-    row = fig.subplots(1, panels, squeeze=False)[0]
+    row = fig.subplots(1, panels, squeeze=False, sharey=sharey)[0]
     for axes in row:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e8eaee", lw=0.7)

@@ -1,6 +1,6 @@
 """How the learning rates in `configs/labs/week2/method/` were found.
 
-    python -m labs.week02_neural_network.tuning [key=value …] [--seeds 3]
+    python -m labs.week02_neural_network.tuning [key=value …] [--seeds 3] [--picture FILE]
 
 trains the lab's network with each method at a ladder of rates, a few seeds each, and prints the
 mean cross-entropy on the validation split at the end. Each method gets the rate where that is
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,55 +26,75 @@ from labs_core.config.compose import compose
 from labs_core.data.store import ensure
 from labs_core.train.build import build_data, build_module
 
+METHODS = ["sgd", "momentum", "rmsprop", "adam"]
 FACTORS = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]  # of the rate in the method's file
+Ladder = dict[float, float]  # learning rate -> validation loss; ∞ where it diverges
 
 
 def main() -> None:
-    """Print a table for each length."""
+    """Print a table for each length; draw the ladders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="*", help="key=value, as for labs run week2")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", default=["sgd", "momentum", "rmsprop", "adam"])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--picture", metavar="FILE", help="where to draw the losses by the rates")
     arguments = parser.parse_args()
     config = compose("week2", arguments.settings).config
     ensure(config.data.name)
     lengths = {
-        "the figure": config.comparison.updates,
-        "the run": config.module.updates * config.trainer.max_epochs,
+        "figure": config.comparison.updates,
+        "run": config.module.updates * config.trainer.max_epochs,
     }
-    for name, updates in lengths.items():
-        print(f"\n{name}: {updates} updates. Validation loss, mean of {arguments.seeds} seeds")
-        for chosen in arguments.methods:
-            found = ladder(chosen, arguments.settings, updates, arguments.seeds)
-            cells = "   ".join(f"{lr:.3g}: {loss:.4f}" for lr, loss in found)
-            print(f"{chosen:>9}   {cells}", flush=True)
+    found: dict[str, dict[str, Ladder]] = {}
+    for length, updates in lengths.items():
+        title = f"{updates} updates (the {length})"
+        print(f"\n{title}: validation loss by learning rate, mean of {arguments.seeds} seeds\n")
+        print(f"| method | {' | '.join(f'×{factor:g}' for factor in FACTORS)} | best |")
+        print("|---" * (len(FACTORS) + 2) + "|", flush=True)
+        found[title] = {}
+        for method in arguments.methods:
+            rates = ladder(method, arguments.settings, updates, arguments.seeds)
+            found[title][method] = rates
+            print(row(method, rates), flush=True)
+    if arguments.picture:
+        from labs.week02_neural_network import figures
+
+        figures.learning_rates(found).savefig(arguments.picture)
 
 
-def ladder(
-    method: str, settings: list[str], updates: int, seeds: int
-) -> Iterator[tuple[float, float]]:
-    """(learning rate, validation loss) for rates around that of the method's file."""
-    for factor in FACTORS:
-        losses = []
-        for seed in range(seeds):
-            config = compose("week2", [*settings, f"method={method}", f"seed={seed}"]).config
-            data = build_data(config)
-            module = build_module(config, data)
-            assert isinstance(module, DigitReader)
+def ladder(method: str, settings: Sequence[str], updates: int, seeds: int) -> Ladder:
+    """The mean validation loss for each of some rates around that of the method's file."""
+    losses: dict[float, list[float]] = {}
+    for seed in range(seeds):
+        config = compose("week2", [*settings, f"method={method}", f"seed={seed}"]).config
+        data = build_data(config)
+        module = build_module(config, data)
+        assert isinstance(module, DigitReader)
+        for factor in FACTORS:
             candidate: Method = copy.copy(module.recipe.method)
             candidate.lr *= factor
-            losses.append(validation_loss(module, candidate, data.splits, updates))
-        yield candidate.lr, float(np.mean(losses))
+            loss = validation_loss(module, candidate, data.splits, updates)
+            losses.setdefault(candidate.lr, []).append(loss)
+    return {lr: float(np.mean(each)) for lr, each in losses.items()}
 
 
 def validation_loss(module: DigitReader, method: Method, splits: dict, updates: int) -> float:
     """The loss on the validation split after so many updates; ∞ where they diverge."""
     train, val = (tuple(tensor.numpy() for tensor in splits[name]) for name in ("train", "val"))
     with np.errstate(over="ignore", invalid="ignore"):
-        for theta, _ in module.train_alone(method, *train, updates):  # noqa: B007
-            pass
+        for theta, _ in module.train_alone(method, *train, updates):
+            if not np.isfinite(theta).all():
+                return math.inf
         loss, _, _ = module.recipe.evaluate(theta, *val)
-    return loss if np.isfinite(loss) else float("inf")
+    return loss if math.isfinite(loss) else math.inf
+
+
+def row(method: str, rates: Ladder) -> str:
+    """A line of the table; it says so where the best rate is at an end of the ladder."""
+    best = min(rates, key=rates.__getitem__)
+    cells = [f"{lr:.3g}: {loss:.4f}" for lr, loss in rates.items()]
+    edge = ", the edge: try further" if best in (min(rates), max(rates)) else ""
+    return f"| {method} | {' | '.join(cells)} | {best:.3g}{edge} |"
 
 
 if __name__ == "__main__":
