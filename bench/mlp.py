@@ -5,7 +5,7 @@ Both train the same network with the same settings on the same digits, standardi
 accuracy on the validation split is measured, on a stopped clock; the training ends with the pass
 that reaches the target. The two take turns, each turn with another seed.
 
-    python bench/mlp.py [--data mnist] [--accuracy 0.98] [--turns 3] [--json]
+    python -m bench.mlp [--data mnist] [--accuracy 0.98] [--turns 3] [--json]
 """
 
 from __future__ import annotations
