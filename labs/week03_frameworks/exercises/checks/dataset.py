@@ -20,7 +20,7 @@ def check_length(tutor: Tutor) -> None:
         pixels, labels = pictures(count, channels=2)
         dataset = tutor.ask("PictureDataset", pixels, labels)
         tutor.equal(
-            tutor.call(f"with {count} pictures, dataset.__len__", dataset.__len__),
+            tutor.call(f"with {_many(count)}, dataset.__len__", dataset.__len__),
             count,
             causes={
                 "the first axis of the pixels counts pictures, the second channels": lambda: 2,
@@ -36,7 +36,7 @@ def check_example(tutor: Tutor) -> None:
         pixels, labels = pictures(count, channels)
         dataset = tutor.ask("PictureDataset", pixels, labels)
         for index in range(count):
-            name = f"with {count} pictures, dataset.__getitem__"
+            name = f"with {_many(count)}, dataset.__getitem__"
             got = _pair(tutor, tutor.call(name, dataset.__getitem__, index))
             _require(
                 tutor,
@@ -76,7 +76,7 @@ def check_batch(tutor: Tutor) -> None:
     for count, indices in [(1, [0]), (3, [2]), (3, [2, 1]), (4, [2, 0, 2]), (5, [4, 3, 1])]:
         pixels, labels = pictures(count)
         dataset = tutor.ask("PictureDataset", pixels, labels)
-        name = f"with {count} pictures, dataset.__getitems__"
+        name = f"with {_many(count)}, dataset.__getitems__"
         got = _pairs(tutor, tutor.call(name, dataset.__getitems__, indices), len(indices))
         first = [*range(len(indices))]
         _require(
@@ -164,9 +164,14 @@ def check_unchanged(tutor: Tutor) -> None:
             for picture, _ in [got] if name == "__getitem__" else _pairs(tutor, got, len(index)):
                 if augment is None:
                     picture.zero_()
-            if not (torch.equal(pixels, before[0]) and torch.equal(labels, before[1])):
-                expected = f"the pixels as they were: {show(before[0])}"
-                tutor.fail(expected, show(pixels), f"{who} wrote into a picture. {VIEW}")
+            for place, (picture, was) in enumerate(zip(pixels, before[0], strict=True)):
+                tutor.holds(
+                    torch.equal(picture, was),
+                    f"pixels[{place}] as it was: {show(was)}",
+                    show(picture),
+                    f"{who} wrote into a picture that was handed out. {VIEW}",
+                )
+            tutor.equal(labels, before[1], what="the labels as they were,")
 
 
 def check_shared(tutor: Tutor) -> None:
@@ -284,6 +289,10 @@ def pictures(count: int, channels: int = 1) -> tuple[Tensor, Tensor]:
     return pixels.to(torch.uint8), torch.arange(count) * 7 % 5
 
 
+def _many(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
 def _batches(dataset: Any, shuffle: bool, batch_size: int = 3) -> list[Any]:
     generator = torch.Generator().manual_seed(0)
     return [*DataLoader(dataset, batch_size, shuffle=shuffle, generator=generator)]
@@ -300,7 +309,7 @@ def _pair(tutor: Tutor, got: Any) -> tuple[Any, Any]:
 
 def _pairs(tutor: Tutor, got: Any, count: int) -> list[Any]:
     """Require a list with a picture and a label for each example."""
-    wanted = f"a list of {count} pairs (picture, label)"
+    wanted = f"[(picture, label), …], as many as asked for: {count}"
     if not isinstance(got, list):
         cause = "a pair for each example: list(zip(pixels, labels))"
         if got is None:

@@ -19,6 +19,7 @@ from labs_core.learn.tutor import Tutor
 
 Array = npt.NDArray[np.floating[Any]]
 Layer = tuple[Array, Array]  # W (in, out), b (out,)
+LONGEST = 250  # characters of weights that are shown
 
 
 def check_layers(tutor: Tutor) -> None:
@@ -117,13 +118,13 @@ def check_chance(tutor: Tutor) -> None:
 def check_logits(tutor: Tutor) -> None:
     """the logits, as week 2's network gives them with the same weights"""
     for x, layers in _problems():
-        sizes, network = _with_weights(tutor, layers)
+        name, network = _with_weights(tutor, layers)
         *_, logits = forward(x, layers, relu)[1]
         linear = x
         for W, b in layers:
             linear = linear @ W + b
         tutor.equal(
-            tutor.call(f"with week 2's weights, Mlp({sizes})", network, torch.from_numpy(x)),
+            tutor.call(name, network, torch.from_numpy(x)),
             logits,
             causes={
                 "there is no ReLU after the last layer": lambda z=logits: relu(z),
@@ -156,12 +157,12 @@ def check_pictures(tutor: Tutor) -> None:
     for shape in [(1, 2), (1, 1, 2), (2, 2, 3), (1, 1, 2, 2), (2, 3, 2, 2)]:
         x = torch.randint(-9, 10, shape, generator=generator).double() / 10
         [_, layers] = _network([x[0].numel(), 3, 2], seed=len(shape))
-        sizes, network = _with_weights(tutor, layers)
+        name, network = _with_weights(tutor, layers)
         answers = [("", x)]
         if x.ndim == 4:  # the same numbers, laid out in another way in memory
             answers.append(("channels last in memory: ", x.contiguous(memory_format=_LAST)))
         for how, each in answers:
-            got = tutor.call(f"{how}with week 2's weights, Mlp({sizes})", network, each)
+            got = tutor.call(f"{how}{name}", network, each)
             rows = x.reshape(len(x), -1)
             tutor.equal(
                 got,
@@ -190,14 +191,14 @@ def check_pictures(tutor: Tutor) -> None:
 def check_gradients(tutor: Tutor) -> None:
     """autograd finds the slopes that week 2 has found by hand"""
     for x, layers in _problems():
-        sizes, network = _with_weights(tutor, layers)
-        labels = np.arange(len(x)) % sizes[-1]
+        name, network = _with_weights(tutor, layers)
+        labels = np.arange(len(x)) % layers[-1][0].shape[1]
         inputs, sums = forward(x, layers, relu)
         delta = torch.from_numpy(sums[-1]).softmax(1).numpy()
         delta[np.arange(len(x)), labels] -= 1
         by_hand = backward(layers, inputs, sums, relu_slope, delta / len(x))
 
-        logits = tutor.call(f"with week 2's weights, Mlp({sizes})", network, torch.from_numpy(x))
+        logits = tutor.call(name, network, torch.from_numpy(x))
         cause = "is there a no_grad, a detach, a .data or a tensor made anew?"
         tutor.holds(logits.requires_grad, "logits with a gradient", "without", cause)
         nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
@@ -245,12 +246,18 @@ def _linear(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def _with_weights(tutor: Tutor, layers: list[Layer]) -> tuple[list[int], Any]:
-    """The learner's network with these weights; and its sizes."""
+def _with_weights(tutor: Tutor, layers: list[Layer]) -> tuple[str, Any]:
+    """The learner's network with these weights, and how it is called."""
     sizes = [layers[0][0].shape[0], *(W.shape[1] for W, _ in layers)]
     network = tutor.ask("Mlp", sizes).double()
     with torch.no_grad():
         for layer, (W, b) in zip(_linear(network), layers, strict=True):
             layer.weight.copy_(torch.from_numpy(W.T.copy()))
             layer.bias.copy_(torch.from_numpy(b))
-    return sizes, network
+    weights = ", ".join(
+        f"W_{number} (in, out) = {W.tolist()}, b_{number} = {b.tolist()}"
+        for number, (W, b) in enumerate(layers, start=1)
+    )
+    if len(weights) > LONGEST:
+        weights = "given weights"
+    return f"with {weights}: Mlp({sizes})", network

@@ -18,6 +18,14 @@ from labs_core.learn.tutor import Tutor
 Batch = tuple[Tensor, Tensor]
 
 
+class Batches(list[Batch]):
+    """Some batches, shown as short as can be."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"({x.tolist()}, {labels.tolist()})" for x, labels in self[:3])
+        return f"[{shown}, … {len(self)} batches]" if len(self) > 3 else f"[{shown}]"
+
+
 class Sgd:
     """θ ← θ − lr · slope. torch.optim's own would first load a second's worth of code."""
 
@@ -100,13 +108,14 @@ def by_hand(
     return result
 
 
-def passes() -> Iterator[list[Batch]]:
+def passes() -> Iterator[Batches]:
     """One batch of one example, two batches, and batches of unequal sizes."""
-    yield [_batch([2.0], [1])]
-    yield [_batch([1.0, 2.0], [1, 0])]
-    yield [_batch([2.0], [1]), _batch([1.0], [1])]
-    yield [_batch([2.0, -1.0, 1.0], [1, 1, 0]), _batch([3.0], [0])]
-    yield [_batch([0.5, 1.5], [0, 1]), _batch([-2.0, 1.0], [1, 1]), _batch([1.0], [0])]
+    yield Batches([_batch([2.0], [1])])
+    yield Batches([_batch([1.0, 2.0], [1, 0])])
+    yield Batches([_batch([2.0], [1]), _batch([1.0], [1])])
+    yield Batches([_batch([2.0, -1.0, 1.0], [1, 1, 0]), _batch([3.0], [0])])
+    three = [_batch([0.5, 1.5], [0, 1]), _batch([-2.0, 1.0], [1, 1]), _batch([1.0], [0])]
+    yield Batches(three)
 
 
 def check_steps(tutor: Tutor) -> None:
@@ -148,7 +157,7 @@ def check_steps(tutor: Tutor) -> None:
 
 def check_stale(tutor: Tutor) -> None:
     """gradients that were there before do not count"""
-    batches = [_batch([2.0], [1])]
+    batches = Batches([_batch([2.0], [1])])
     network = Linear()
     network.W.grad = torch.full_like(network.W, 4.0)
     tutor.ask("train_epoch", network, cross_entropy, Sgd(network, 0.5), batches)
@@ -187,7 +196,9 @@ def check_train_mode(tutor: Tutor) -> None:
     for training in (True, False):
         network = Moody().train(training)
         before = "train" if training else "eval"
-        tutor.ask("train_epoch", network, cross_entropy, Sgd(network, 0.5), [_moody_batch()])
+        tutor.ask(
+            "train_epoch", network, cross_entropy, Sgd(network, 0.5), Batches([_moody_batch()])
+        )
         cause = "a validation before has left it in eval mode: network.train() first"
         tutor.holds(
             network.modes == [True],
@@ -201,7 +212,7 @@ def check_train_mode(tutor: Tutor) -> None:
 def check_memory(tutor: Tutor) -> None:
     """no batch is kept in memory until the end of the pass"""
     network = Watched()
-    batches = [_batch([1.0], [i % 2]) for i in range(8)]
+    batches = Batches(_batch([1.0], [i % 2]) for i in range(8))
     tutor.ask("train_epoch", network, cross_entropy, Sgd(network, 0.5), batches)
     cause = "the loss or the logits are kept with all that they came from: .item(), or .detach()"
     tutor.holds(
@@ -234,11 +245,11 @@ def check_eval_mode(tutor: Tutor) -> None:
     for training in (True, False):
         network = Moody().train(training)
         before = "train" if training else "eval"
-        got = tutor.ask("evaluate", network, cross_entropy, [_moody_batch()])
+        got = tutor.ask("evaluate", network, cross_entropy, Batches([_moody_batch()]))
         x, labels = _moody_batch()
         tutor.equal(
             _two(tutor, got),
-            [float(cross_entropy(x, labels)), 1.0],
+            torch.stack([cross_entropy(x, labels), torch.tensor(1.0).double()]),
             causes={
                 "the network is in train mode, and dropout is at work: network.eval()": (
                     lambda: [float(cross_entropy(0 * x, labels)), 0.5]
@@ -255,7 +266,7 @@ def check_left_alone(tutor: Tutor) -> None:
     for training in (True, False):
         network = Moody().train(training)
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        tutor.ask("evaluate", network, cross_entropy, [_moody_batch(), _moody_batch()])
+        tutor.ask("evaluate", network, cross_entropy, Batches([_moody_batch(), _moody_batch()]))
         mode = "train" if training else "eval"
         cause = "it came in eval mode: remember the mode, and set it back"
         if training:
@@ -387,7 +398,7 @@ class Moody(nn.Module):
         self.grad_was_on: list[bool] = []
 
     def __repr__(self) -> str:
-        return "network"
+        return "a network with dropout"
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 2) -> (B, 2)."""
@@ -464,7 +475,7 @@ def distance(logits: Tensor, labels: Tensor) -> Tensor:
     return logits[:, 1].abs().mean()
 
 
-TRAIN: list[Batch] = [(torch.tensor([10.0]).double(), torch.tensor([0]))]
+TRAIN = Batches([(torch.tensor([10.0]).double(), torch.tensor([0]))])
 
 
 @dataclass(frozen=True)
@@ -475,10 +486,10 @@ class Story:
     labels: list[int]
 
     @property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> Batches:
         """As `fit` gets them."""
         x, labels = torch.tensor(self.x).double(), torch.tensor(self.labels)
-        return [*zip(x.split(2), labels.split(2), strict=True)]
+        return Batches(zip(x.split(2), labels.split(2), strict=True))
 
     def after(self, theta: float) -> tuple[float, float]:
         """Loss and accuracy at this θ."""
