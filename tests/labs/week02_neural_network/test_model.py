@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from labs.week02_neural_network.exercises.activations import relu, relu_slope
 from labs.week02_neural_network.exercises.initialisation import he
 from labs.week02_neural_network.methods import Adam, Momentum, RmsProp, Sgd
-from labs.week02_neural_network.model import DigitReader
+from labs.week02_neural_network.model import DigitReader, Twin
 from labs.week02_neural_network.network import Activation
 from labs_core.bundle.export import to_onnx
 from labs_core.data.images import ImageArrays
@@ -28,6 +33,34 @@ METHODS = {
     "adam": Adam(lr=5e-3, beta1=0.9, beta2=0.999, eps=1e-8),
 }
 RELU = Activation("relu", relu, relu_slope)
+NUMBER = 8  # bytes: Lightning's log copies its numbers, one at a time
+ROOT = Path(__file__).resolve().parents[3]
+
+# A training on 200 examples of 3 classes; prints the first loss and the last.
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # whoever imports it gets an ImportError
+import numpy as np
+from labs.week02_neural_network.exercises import activations
+from labs.week02_neural_network.exercises.initialisation import he
+from labs.week02_neural_network.methods import Adam
+from labs.week02_neural_network.network import Activation, Network, standardise
+from labs.week02_neural_network.training import Recipe
+
+rng = np.random.default_rng(0)
+labels = rng.integers(0, 3, 200)
+pixels = (80 * labels[:, None, None, None] + rng.integers(0, 60, (200, 1, 4, 4))).astype(np.uint8)
+network = Network([16, 8, 3], Activation("relu", activations.relu, activations.relu_slope))
+method = Adam(lr=0.01, beta1=0.9, beta2=0.999, eps=1e-8)
+recipe = Recipe(network, method, lambda progress: 1.0, lambda p: standardise(p, [0.4], [0.3]),
+                batch_size=20, shift=1, seed=0)
+theta = network.initial(he, rng)
+memory, losses = method.memory(theta), []
+for number in range(10):
+    theta, memory, seen = recipe.one_pass(theta, memory, pixels, labels, number, 10)
+    losses += seen.losses
+print(losses[0], losses[-1])
+"""
 
 
 def make_trainer(epochs):
@@ -43,7 +76,7 @@ def make_trainer(epochs):
     )
 
 
-def make_module(data, method="momentum", seed=0, **changes):
+def make_module(data, method="momentum", seed=0, kind=DigitReader, **changes):
     settings = {
         "hidden": [16],
         "activation": RELU,
@@ -56,7 +89,7 @@ def make_module(data, method="momentum", seed=0, **changes):
         "comparison": {"methods": METHODS, "updates": 20},
         "seed": seed,
     }
-    return DigitReader(data.spec, **{**settings, **changes})
+    return kind(data.spec, **{**settings, **changes})
 
 
 def fit(data, epochs=2, **settings):
@@ -69,7 +102,7 @@ def fit(data, epochs=2, **settings):
 def test_every_method_learns(digits, method):
     module, trainer = fit(digits, epochs=8, method=method)
     first, last = module.history[0], module.history[-1]
-    assert last["train/loss"] < 0.6 * first["train/loss"]
+    assert last["train/loss"] < 0.7 * first["train/loss"]
     assert last["val/acc"] > 0.5, "guessing gets 0.1"
     assert trainer.global_step == 8, "Lightning counts the steps"
     assert trainer.callback_metrics["val/acc"].item() == last["val/acc"]
@@ -108,6 +141,51 @@ def test_the_state_dict_holds_all_that_training_moves(digits):
     make_trainer(1).fit(other, datamodule=digits)  # NumPy still moves what torch has loaded
     assert not torch.equal(other.theta, state["theta"])
     assert other.state_dict()["steps"].item() == 30
+
+
+class Operators(TorchDispatchMode):
+    """Notes which operators torch is asked for, and how many numbers the largest tensor has."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, out)) if isinstance(each, torch.Tensor)]
+        self.seen.append((str(func), max((each.numel() for each in tensors), default=0)))
+        return out
+
+
+class Watched(DigitReader):
+    """Notes what its training steps ask torch for."""
+
+    def training_step(self, batch, batch_idx):
+        with Operators() as operators:
+            super().training_step(batch, batch_idx)
+        self.operators = operators.seen
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_torch_computes_nothing_in_a_training_step(digits, method):
+    module = make_module(digits, method, kind=Watched)
+    make_trainer(1).fit(module, datamodule=digits)
+    assert not torch.equal(module.theta, torch.from_numpy(module.first_theta())), "it did train"
+    asked = {name for name, size in module.operators if size > NUMBER}
+    assert asked <= {"aten.detach.default"}, "that is how NumPy is shown a tensor's memory"
+
+    with Operators() as operators:  # and it does see a network that torch computes
+        Twin(module.layers, "relu", digits.spec.mean, digits.spec.std)(torch.zeros(3, 1, 28, 28))
+    assert "aten.addmm.default" in {name for name, _ in operators.seen}
+
+
+def test_the_training_path_works_where_there_is_no_torch():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], capture_output=True, encoding="utf-8", cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    first, last = map(float, done.stdout.split())
+    assert last < 0.5 * first
 
 
 def test_numpy_and_torch_see_the_same_memory(digits):
@@ -164,8 +242,9 @@ def test_settings_without_sense_are_refused_by_name(digits, setting, value):
         make_module(digits, **{setting: value})
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
-@pytest.mark.parametrize("hidden", [[], [16], [16, 12]], ids=str)
+@pytest.mark.parametrize(
+    ("name", "hidden"), [("relu", []), ("relu", [16]), ("sigmoid", [16]), ("tanh", [16, 12])]
+)
 def test_the_bundles_graph_answers_as_the_module_does(digits, activation, name, hidden):
     module, _ = fit(digits, hidden=hidden, activation=activation(name))
     export = module.export()
