@@ -41,7 +41,7 @@ from labs_core.train.folder import RunFolder, write_atomically
 from labs_core.train.trainer import make_evaluator, make_trainer, quiet
 
 EXPERIMENT = "week4-ablation"
-BASELINE = "week 3's recipe"
+BASELINE, OURS = "week 3's recipe", "week 4's recipe"
 NOTHING = {
     "scheduler": "week3",
     "optimizer.lr": "null",
@@ -49,17 +49,16 @@ NOTHING = {
     "mixing": "none",
     "dropout": "0.0",
 }
-ADDITIONS = {
-    "one cycle": ("scheduler", "optimizer.lr"),
-    "decoupled decay": ("decay",),
-    "dropout": ("dropout",),
-}
-OTHERS = {
-    "mixup": {"mixing": "mixup"},
-    "cutout": {"mixing": "cutout"},
+ADDITIONS: dict[str, dict[str, str]] = {
+    "higher rate": {"optimizer.lr": "0.01"},
+    "one cycle": {"optimizer.lr": "0.01", "scheduler": "one_cycle"},
+    "decoupled decay": {"decay": "decoupled"},
     "L2 penalty": {"decay": "l2"},
+    "dropout": {"dropout": "0.1"},
+    "cutout": {"mixing": "cutout"},
+    "mixup": {"mixing": "mixup"},
 }
-ALL = "all together"
+TOGETHER = ("one cycle", "decoupled decay", "dropout")  # and cutout and mixup: mixing=both
 CONFIDENCE = 0.95
 
 
@@ -100,19 +99,22 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     parser.add_argument("settings", nargs="*", help="key=value, for all variants")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--profile", default="starter")
+    parser.add_argument(
+        "--variants", nargs="+", metavar="NAME", choices=list(variants()), default=list(variants())
+    )
     parser.add_argument("--resume", metavar="NAME", help="an ablation that was stopped")
     chosen = parser.parse_args(arguments)
     quiet()
-    name = chosen.resume or f"{EXPERIMENT}-{time.strftime('%Y%m%d-%H%M%S')}"
+    title = chosen.resume or f"{EXPERIMENT}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = ["start=scratch", *chosen.settings]
-    plan = [(v, seed) for seed in range(chosen.seeds) for v in variants()]
+    plan = [(name, seed) for seed in range(chosen.seeds) for name in chosen.variants]
     first = configuration(BASELINE, 0, settings, chosen.profile)
     ensure(first.data.name)
-    with tracker(first, name, name, {"settings": " ".join(chosen.settings)}) as parent:
+    with tracker(first, title, title, {"settings": " ".join(chosen.settings)}) as parent:
         parent_id = answered(parent) if first.tracking.enabled else None
         results = []
         for number, (variant, seed) in enumerate(plan, start=1):
-            result = run(variant, seed, settings, chosen.profile, name, parent_id)
+            result = run(variant, seed, settings, chosen.profile, title, parent_id)
             print(
                 f"{number}/{len(plan)}  {variant}, seed {seed}: validation {result.val:.4f}, "
                 f"test {result.test:.4f}, {result.seconds:.0f} s",
@@ -126,13 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> Path:
 
 
 def variants() -> dict[str, list[str]]:
-    """The overrides of each: everything off, one addition, everything as the lab has it."""
+    """The overrides of each: nothing, one addition, all of them, what the lab has by default."""
     found = {BASELINE: NOTHING}
-    for name, on in ADDITIONS.items():
-        found[name] = {key: value for key, value in NOTHING.items() if key not in on}
-    for name, changes in OTHERS.items():
+    for name, changes in ADDITIONS.items():
         found[name] = {**NOTHING, **changes}
-    found[ALL] = {}
+    together = {"mixing": "both"}
+    for name in TOGETHER:
+        together |= ADDITIONS[name]
+    found["all together"] = together
+    found[OURS] = {}
     return {name: [f"{k}={v}" for k, v in chosen.items()] for name, chosen in found.items()}
 
 

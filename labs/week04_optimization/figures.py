@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from labs.week04_optimization import profiling
-from labs.week04_optimization.exercises.bottleneck import bottleneck
+from labs.week04_optimization.exercises.bottleneck import bottleneck, cutout, mixup
 from labs.week04_optimization.exercises.gradient_flow import diagnose, gradient_norms
 from labs.week04_optimization.finder import Curve
 from labs_core.data.loader import generator
 
 INK, QUIET, GOOD, BAD, BLUE = "#1f2933", "#9aa5b1", "#0b7a5c", "#b3261e", "#1f6feb"
 LOW, HIGH = 1e-4, 10.0  # where gradients vanish and explode; see exercises/gradient_flow.py
+HOLE, ALPHA = 8, 1.0  # of cutout and mixup, where a run has none
 PICTURES = 256  # training pictures for the gradients of the deep networks
 
 
@@ -169,25 +170,45 @@ def deep_networks(module: Any, data: Any, depth: int = 12) -> dict[str, dict[str
 
 
 def mixing(module: Any, pixels: Tensor, labels: Tensor) -> Figure:
-    """Some training pictures, and what was made of them.
+    """Some training pictures, and what cutout and mixup make of them.
+
+    As strongly as in the run; where they are off in it, as strongly as one sees well.
 
     Args:
         pixels: (N, C, H, W) uint8.
         labels: (N,).
     """
-    seen, *_ = module.mixed(pixels, labels, generator(module.seed))
-    figure = Figure(figsize=(1.35 * len(pixels), 3.5), layout="constrained")
-    grid = figure.subplots(2, len(pixels), squeeze=False)
-    for column in range(len(pixels)):
-        for row, pictures in enumerate((pixels, seen)):
-            axes = grid[row, column]
-            axes.imshow(pictures[column].permute(1, 2, 0).round().to(torch.uint8).squeeze(-1).cpu(),
-                        cmap="gray", vmin=0, vmax=255)  # fmt: skip
+    names, random = module.spec.classes, generator(module.seed)
+    painted = cutout(pixels, module.hole or HOLE, random)
+    blends, targets = mixup(pixels, labels, len(names), module.alpha or ALPHA, random)
+    rows = {
+        "as they are": (pixels, [names[label] for label in labels]),
+        f"cutout{'' if module.hole else ' (not used in this run)'}": (painted, [""] * len(pixels)),
+        f"mixup{'' if module.alpha else ' (not used in this run)'}": (
+            blends,
+            _shares(targets, names),
+        ),
+    }
+    figure = Figure(figsize=(1.35 * len(pixels), 5), layout="constrained")
+    parts = figure.subfigures(len(rows), 1)
+    for part, (title, (pictures, texts)) in zip(parts, rows.items(), strict=True):
+        part.suptitle(title, fontsize=10, x=0.01, ha="left")
+        for axes, picture, text in zip(part.subplots(1, len(pixels)), pictures, texts, strict=True):
+            shown = picture.round().to(torch.uint8).permute(1, 2, 0).squeeze(-1).cpu()
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+            axes.set_title(text, fontsize=7)
             axes.axis("off")
-        grid[0, column].set_title(module.spec.classes[labels[column]], fontsize=9)
-    done = [name for name, on in (("painted over", module.hole), ("blended", module.alpha)) if on]
-    figure.suptitle(f"Training pictures, and as the network saw them: {' and '.join(done) or '—'}")
     return figure
+
+
+def _shares(targets: Tensor, names: Sequence[str]) -> list[str]:
+    """What is in each blend: 62 % brick, 38 % fur."""
+    texts = []
+    for target in targets:
+        shares, classes = target.topk(2)
+        parts = zip(shares.tolist(), classes.tolist(), strict=True)
+        texts.append(", ".join(f"{s:.0%} {names[k]}" for s, k in parts if s >= 0.005))
+    return texts
 
 
 def profiled(module: Any, data: Any) -> Any:

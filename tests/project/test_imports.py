@@ -118,6 +118,15 @@ def test_labs_core_imports_neither_labs_nor_serving(module: str) -> None:
     assert not wanted & {"labs", "serving"}, f"{MODULES[module]} looks upwards"
 
 
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("labs.")))
+def test_a_lab_builds_on_earlier_labs_only(module: str) -> None:
+    """See docs/decisions/0009-labs-build-on-labs.md."""
+    own = module.split(".")[1]
+    wanted = {name.split(".")[1] for name in imported_names(module) if name.startswith("labs.")}
+    later = {lab for lab in wanted if lab > own}  # week03_… < week04_…
+    assert not later, f"{MODULES[module]} looks ahead"
+
+
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("serving")))
 def test_serving_knows_of_labs_core_only_bundles_and_tasks(module: str) -> None:
     allowed = {"bundle", "tasks", "errors", "paths"}

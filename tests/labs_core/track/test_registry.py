@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labs_core.errors import LabsError
-from labs_core.track.registry import find, model_name, registered, resolve
+from labs_core.track.registry import configuration, find, model_name, registered, resolve
 from labs_core.track.tracker import Tracker
 
 
@@ -154,3 +154,26 @@ def test_a_bundle_that_was_deleted_is_an_error_that_says_where_it_was(run, runs:
     shutil.rmtree(runs / "artifacts")
     with pytest.raises(LabsError, match=r"bundle of week5/1 .* cannot be had from file:"):
         resolve("week5")
+
+
+def test_the_configuration_is_that_of_the_versions_run(runs: Path) -> None:
+    folder = runs / "a"
+    (folder / "bundle").mkdir(parents=True)
+    (folder / "bundle" / "bundle.json").write_text("{}", encoding="utf-8")
+    (folder / "config.yaml").write_text("model: {width: 7}\nnetwork: ${model}\n", encoding="utf-8")
+    with Tracker(folder, None, "week5", "a") as tracker:
+        tracker.artifact(folder / "config.yaml")
+        tracker.artifact(folder / "bundle", "bundle")
+        tracker.register(
+            model_name("week5"), "bundle", "test/acc", "max", value=1.0, data_hash="d", passed=True
+        )
+    (folder / "config.yaml").unlink()  # the store has its own
+    settings = configuration(find("week5@champion"))
+    assert settings == {"model": {"width": 7}, "network": "${model}"}
+
+
+def test_a_run_without_its_configuration_is_told_with_the_remedy(run) -> None:
+    run("a", 0.5)
+    with pytest.raises(LabsError, match="configuration of week5/1") as caught:
+        configuration(find("week5"))
+    assert "labs run week5" in caught.value.remedy
