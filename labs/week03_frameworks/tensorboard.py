@@ -33,7 +33,8 @@ class TensorBoard(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """How the weights are distributed."""
+        step = trainer.global_step - 1  # where Lightning logs the epoch's numbers, too
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for name, weight in pl_module.network.named_parameters():
-                    logger.experiment.add_histogram(f"weights/{name}", weight, trainer.global_step)
+                    logger.experiment.add_histogram(f"weights/{name}", weight, step)

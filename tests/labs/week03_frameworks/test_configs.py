@@ -26,12 +26,12 @@ def build(*overrides: str) -> tuple[Pictures, ImageClassifier]:
 
 def test_the_choices_are_those_of_the_roadmap():
     found = options("week3")
-    assert found["model"] == ["cnn", "mlp"]
+    assert found["model"] == ["cnn", "cnn_large", "mlp"]
     assert found["loss"] == ["cross_entropy", "focal", "label_smoothing"]
     assert found["augmentation"] == ["colour", "crop_flip", "flip", "none"]
 
 
-@pytest.mark.parametrize(("name", "network"), [("cnn", Cnn), ("mlp", Mlp)])
+@pytest.mark.parametrize(("name", "network"), [("cnn", Cnn), ("cnn_large", Cnn), ("mlp", Mlp)])
 def test_each_network_is_built(name, network):
     assert isinstance(build(f"model={name}")[1].network, network)
 
@@ -76,6 +76,7 @@ def test_all_training_pictures_of_all_classes_are_used():
 def test_full_means_cifar_unless_the_user_says_otherwise():
     assert compose("week3", profile="full").config.data.name == "cifar10"
     assert compose("week3", ["data=textures"], profile="full").config.data.name == "textures"
+    assert "width" not in compose("week3", ["model=mlp"], profile="full").config.model
 
 
 @pytest.mark.parametrize(
