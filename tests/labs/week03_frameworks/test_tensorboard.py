@@ -45,7 +45,7 @@ def test_a_resumed_run_has_each_epoch_once(data, make_module, make_trainer, tmp_
         if first.current_epoch == 1:
             first.save_checkpoint(tmp_path / "last.ckpt")
         if first.current_epoch == 3:
-            raise StoppedError  # after the checkpoint, two more epochs were begun and one was logged
+            raise StoppedError  # one epoch beyond the checkpoint was logged
 
     stopped.on_train_epoch_end = save_and_stop
     with pytest.raises(StoppedError):
