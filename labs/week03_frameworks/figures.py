@@ -151,6 +151,6 @@ def _show(axes: Axes, picture: Tensor) -> None:
 
 def _plain(axes: Axes) -> None:
     """0.2 and 3 on a logarithmic axis, not 2 × 10⁻¹."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
