@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_a_resumed_run_sees_the_pictures_that_it_would_have_seen(make_data):
     assert same(in_epoch(resumed, 2), epochs[2])
     assert not same(epochs[1], epochs[2])
     assert not same(in_epoch(make_data(seed=1, **settings), 2), epochs[2])
+
+
+def test_a_picture_is_changed_another_way_in_each_epoch_and_each_process(make_data):
+    data, ids = make_data(augment=["crop"]), list(range(70))
+    seen = {
+        (epoch, rank): torch.stack([x for x, _ in data.augmented(epoch, rank).__getitems__(ids)])
+        for epoch in (0, 1)
+        for rank in (0, 1)
+    }
+    again = torch.stack([x for x, _ in data.augmented(1, 0).__getitems__(ids)])
+    assert torch.equal(seen[1, 0], again)
+    for one, other in combinations(seen, 2):
+        same = (seen[one] == seen[other]).flatten(1).all(1).float().mean()
+        assert same < 0.2, "one shift in 81 is the same by chance"
 
 
 def test_a_batch_size_of_null_gives_the_whole_split_at_once(make_data):
