@@ -14,13 +14,18 @@ Name = Annotated[str, typer.Argument(help="The exercise.", autocompletion=comple
 
 def hint(lab: Lab, exercise: Name) -> None:
     """The next hint of an exercise; there are three, each says more."""
+    from rich.console import Console
+    from rich.text import Text
+
     from labs_core.learn.exercise import get_exercise
     from labs_core.learn.workspace import Record
 
+    console = Console(highlight=False)
     known, record = get_exercise(lab, exercise), Record()
     shown = min(int(record.of(known).get("hints", 0)) + 1, len(known.hints))
     for number, text in enumerate(known.hints[:shown], start=1):
-        print(f"{number}. {text}")
+        # On a terminal between words; a file gets each hint as a line.
+        console.print(Text(f"{number}. {text}"), soft_wrap=not console.is_terminal)
     record.note(known, hints=shown)
     if shown < len(known.hints):
         print(f"\nMore: labs hint {lab} {exercise}")

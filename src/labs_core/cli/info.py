@@ -18,6 +18,7 @@ def info(
     entry = catalog.get_lab(lab)
 
     from labs_core.config.compose import options
+    from labs_core.learn.exercise import exercises
 
     shared = {"tracking", "trainer", "profile"}
     variants = {group: names for group, names in options(lab).items() if group not in shared}
@@ -41,12 +42,18 @@ def info(
         table.add_row("[dim]data[/]", f"{name}: {data.title}")
     for target in entry.targets:
         table.add_row("[dim]target[/]", str(target))
+    for exercise in exercises(lab).values():
+        table.add_row(
+            "[dim]exercise[/]", f"{exercise.name}: {exercise.title} ({exercise.minutes} min)"
+        )
     for group, names in variants.items():
         table.add_row("[dim]choose[/]", f"{group}=" + " | ".join(names))
     for name, minutes in entry.minutes.items():
         table.add_row("[dim]time[/]", f"--profile {name}: about {_duration(minutes)} on 2 cores")
     console.print(table, soft_wrap=True)
     console.print(f"\n[dim]Run it:[/] labs run {entry.name}")
+    if entry.exercises:
+        console.print(f"[dim]Write it yourself:[/] labs start {entry.name}")
 
 
 def _duration(minutes: float) -> str:

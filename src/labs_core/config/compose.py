@@ -121,12 +121,17 @@ def _parse_one(text: str) -> Override | None:
 
 
 def _groups(lab: str) -> dict[str, set[str]]:
-    """The groups that the lab's defaults list has, each with its options in both rooms."""
+    """The groups that the lab's defaults list has, each with its options in both rooms.
+
+    Of the data sets those that the lab names.
+    """
     found: dict[str, set[str]] = {group: set() for group in _defaults(lab)}
     for room in (CONFIGS, CONFIGS / "labs" / lab):
         for file in room.glob("*/*.yaml"):
             if file.parent.name in found:
                 found[file.parent.name].add(file.stem)
+    if "data" in found:
+        found["data"] &= set(get_lab(lab).data)  # no other is of the kind that the lab takes
     return found
 
 

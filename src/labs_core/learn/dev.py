@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from labs_core.learn.check import Verdict, check
+from labs_core.learn.check import Verdict, check_all
 from labs_core.learn.exercise import HINTS, Exercise
-from labs_core.learn.feedback import NOT_WRITTEN
+from labs_core.learn.tutor import NOT_WRITTEN
 from labs_core.paths import ROOT
 
 MISTAKES = 5  # at least, of each exercise
-AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,9 @@ def _wrong(exercise: Exercise) -> Iterator[str]:
 
 def judged(exercise: Exercise, codes: list[str]) -> list[Verdict]:
     """The verdict on each of some files' texts."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+    with tempfile.TemporaryDirectory() as folder:
         files = []
         for number, code in enumerate(codes):
             files.append(Path(folder) / f"{number}.py")
             files[-1].write_text(code, encoding="utf-8")
-        return list(pool.map(lambda file: check(exercise, file), files))
+        return check_all(exercise, files)

@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from labs_core.learn.check import Verdict
+from labs_core.learn.tutor import NOT_WRITTEN
 from labs_core.learn.workspace import file_of
-
-NOT_WRITTEN = "it is not written yet"
 
 
 def show(verdict: Verdict, console: Console) -> None:
@@ -18,6 +17,8 @@ def show(verdict: Verdict, console: Console) -> None:
         console.print(Text("  ✓ ", "green") + Text(each))
     if verdict.solved:
         console.print(Text(f"{exercise.title}: solved.", "bold green"))
+    elif verdict.failure and verdict.failure.got == NOT_WRITTEN:
+        console.print(Text("  ○ ", "yellow") + Text(verdict.failure.cause))
     elif verdict.failure:
         failure = verdict.failure
         console.print(Text("  ✗ ", "red") + Text(failure.property, "bold"))

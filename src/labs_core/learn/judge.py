@@ -1,8 +1,9 @@
 """The process that runs a learner's code. That may loop, crash, or eat the memory.
 
-    python -m labs_core.learn.judge LAB EXERCISE FILE RESULT
+    python -m labs_core.learn.judge LAB EXERCISE FILE RESULT [SECONDS FILE RESULT …]
 
-writes to the file RESULT what it found, as JSON, each property as soon as it is judged.
+writes to the file RESULT what it found, as JSON, each property as soon as it is judged. Several
+files share the imports, which take longest: each is judged in a copy of the process that has them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import inspect
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from labs_core.learn.exercise import Exercise, get_exercise
 from labs_core.learn.tutor import FailedError, Failure, Tutor
@@ -29,10 +31,33 @@ PRINTED = 2_000  # characters of what it prints that are kept
 
 
 def main() -> None:
-    """Judge one file."""
-    lab, name, file, result = sys.argv[1:]
+    """Judge one file, or several."""
+    lab, name, *files = sys.argv[1:]
     exercise = get_exercise(lab, name)
-    with Path(result).open("w", encoding="utf-8") as out:
+    if len(files) == 2:
+        write_verdict(exercise, *map(Path, files))
+    seconds, *files = files
+    importlib.import_module(exercise.check_module)
+    for file, result in zip(files[::2], files[1::2], strict=True):
+        write_verdict_in_a_copy(exercise, Path(file), Path(result), int(seconds))
+
+
+def write_verdict_in_a_copy(exercise: Exercise, file: Path, result: Path, seconds: int) -> None:
+    """The same in a copy of this process, so that what the file does ends with it."""
+    copy = os.fork()
+    if not copy:
+        signal.alarm(seconds)  # ends it, whatever it does
+        write_verdict(exercise, file, result)
+    _, status = os.waitpid(copy, 0)
+    timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+    code = os.waitstatus_to_exitcode(status)
+    with result.open("a", encoding="utf-8") as out:
+        out.write(json.dumps({"event": "ended", "code": None if timed_out else code}) + "\n")
+
+
+def write_verdict(exercise: Exercise, file: Path, result: Path) -> NoReturn:
+    """Judge one file, and end this process."""
+    with result.open("w", encoding="utf-8") as out:
 
         def tell(**event: Any) -> None:
             out.write(json.dumps(event) + "\n")
@@ -40,7 +65,7 @@ def main() -> None:
 
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            failure = judge(exercise, Path(file), tell)
+            failure = judge(exercise, file, tell)
         tell(event="end", failure=asdict(failure) if failure else None)
         tell(event="printed", text=printed.getvalue()[:PRINTED])
     os._exit(0)  # whatever threads and exit functions the learner's code has left

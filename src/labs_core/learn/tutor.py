@@ -16,8 +16,9 @@ The docstring of each is the property that it checks, in plain words. Each takes
 from __future__ import annotations
 
 import copy
+import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 LONGEST = 600  # characters of a value that are shown
+NOT_WRITTEN = "it is not written yet"
 Causes = Mapping[str, Callable[[], Any]]
 
 
@@ -78,19 +80,19 @@ class Tutor:
             name: what the learner reads in its place.
             function: is called with the rest.
         """
-        self._asked = call_text(name, args, kwargs)
+        named = _named(function, args, kwargs)
+        self._asked = call_text(name, args, kwargs, named)
         before = _copied((args, kwargs))
         try:
             answer = function(*args, **kwargs)
         except NotImplementedError as error:
-            self.fail("an answer", "it is not written yet", str(error))
+            self.fail("an answer", NOT_WRITTEN, str(error))
         except (Exception, SystemExit) as error:
             self.fail("an answer", f"{type(error).__name__}: {error}", self._place(error))
-        if not _same((args, kwargs), before):
-            cause = "it changes its input in place: work on a copy, or on new arrays"
-            self.fail(
-                "the inputs as they were", f"they are now {call_text('', args, kwargs)}", cause
-            )
+        for (argument, now), was in zip(named, [*before[0], *before[1].values()], strict=True):
+            if not _same(now, was):
+                cause = "it changes its input in place: work on a copy, or on new arrays"
+                self.fail(f"{argument} as it was: {show(was)}", f"it is now {show(now)}", cause)
         return answer
 
     def equal(
@@ -140,14 +142,39 @@ class Tutor:
         return f"line {lines[-1].lineno}: {lines[-1].line}" if lines else ""
 
 
-def call_text(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """name(arguments), on several lines where they are long."""
+def call_text(
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    named: Sequence[tuple[str, Any]] = (),
+) -> str:
+    """name(arguments), on several lines where they are long: then each with its name in `named`."""
     parts = [_argument(a) for a in args] + [f"{k}={_argument(v)}" for k, v in kwargs.items()]
     short = f"{name}({', '.join(parts)})"
     if len(short) <= 88 and "\n" not in short:
         return short
+    parts = [
+        f"{argument} = {_argument(value)}" if argument.isidentifier() else _argument(value)
+        for argument, value in named
+    ] or parts
     inner = ",\n".join("  " + part.replace("\n", "\n  ") for part in parts)
     return f"{name}(\n{inner}\n)"
+
+
+def _named(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[tuple[str, Any]]:
+    """Each argument with the name that the function gives it, in the call's order."""
+    try:
+        names = [
+            name
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):  # a built-in tells nothing
+        names = []
+    names += [f"argument {number}" for number in range(len(names) + 1, len(args) + 1)]
+    return [*zip(names, args, strict=False), *kwargs.items()]
 
 
 def _argument(value: Any) -> str:
@@ -161,6 +188,8 @@ def show(value: Any) -> str:
         return value[:LONGEST]
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
+    if type(value).__name__ == "Generator":  # NumPy's and torch's: an address tells nobody anything
+        return "a random generator"
     if isinstance(value, dict):
         gap = ",\n " if any(getattr(each, "ndim", 0) for each in value.values()) else ", "
         text = "{" + gap.join(f"{k}: {show(v)}" for k, v in value.items()) + "}"

@@ -185,3 +185,9 @@ def test_every_field_of_the_schema_is_read_by_the_platform(schema: type) -> None
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     assert {field.name for field in fields(schema)} <= read
+
+
+def test_a_lab_takes_the_data_sets_that_it_names() -> None:
+    assert options("week2")["data"] == ["mnist", "mnist5k"]
+    with pytest.raises(LabsError, match="week2 has no data 'california'"):
+        compose("week2", ["data=california"])

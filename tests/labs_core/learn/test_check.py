@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labs_core.learn.check import Verdict, check
+from labs_core.learn.check import Verdict, check, check_all
 from labs_core.learn.exercise import get_exercise
 
 GRADIENTS = get_exercise("week1", "gradients")
@@ -95,3 +95,34 @@ def test_a_wrong_answer_comes_with_its_likely_cause(tmp_path: Path) -> None:
     assert found.failure
     assert "the mean is missing" in found.failure.cause
     assert found.failure.asked.startswith("mse_gradient(")
+
+
+def test_several_files_get_the_verdicts_that_each_gets_alone(tmp_path: Path) -> None:
+    """Also those after a file that loops, crashes, ends Python or changes a library."""
+    question = "def sum_of_squares_gradient(theta):\n    "
+    codes = {
+        "unwritten": GRADIENTS.starter,
+        "meddling": "import numpy\nnumpy.allclose = lambda *a: True\n" + question + "return theta",
+        "looping": question + "while True: pass",
+        "crashing": question + "import ctypes; ctypes.string_at(0)",
+        "ending": question + "import os; os._exit(3)",
+        "unreadable": "def",
+        "printing": GRADIENTS.solution + "\nprint('hello')\n",
+    }
+    files = [tmp_path / f"{name}.py" for name in codes]
+    for file, code in zip(files, codes.values(), strict=True):
+        file.write_text(code, encoding="utf-8")
+    together = dict(zip(codes, check_all(GRADIENTS, files, seconds=4), strict=True))
+
+    for name, file in zip(codes, files, strict=True):
+        if name not in ("meddling", "looping"):
+            alone = check(GRADIENTS, file)
+            assert (together[name].passed, together[name].printed) == (alone.passed, alone.printed)
+            assert _got(together[name]) == _got(alone), name
+    assert together["printing"].solved
+    assert not together["meddling"].solved
+    assert _got(together["looping"]) == "no answer within 4 s"
+
+
+def _got(verdict: Verdict) -> str | None:
+    return verdict.failure.got if verdict.failure else None

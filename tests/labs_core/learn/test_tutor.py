@@ -83,8 +83,13 @@ def test_an_input_that_is_changed_is_found_out() -> None:
 
     with pytest.raises(FailedError) as caught:
         tutor(double=double).ask("double", np.ones(2))
-    assert "in place" in caught.value.failure.cause
-    assert caught.value.failure.asked == "double(array (2,): [1. 1.])"
+    assert caught.value.failure == Failure(
+        "it works",
+        asked="double(array (2,): [1. 1.])",
+        expected="x as it was: array (2,): [1. 1.]",
+        got="it is now array (2,): [2. 2.]",
+        cause="it changes its input in place: work on a copy, or on new arrays",
+    )
 
 
 def test_a_module_that_the_learners_code_has_made_is_called_like_a_function() -> None:
@@ -140,6 +145,25 @@ def test_values_are_shown_as_people_read_them(value: Any, text: str) -> None:
 
 def test_a_string_stands_in_quotes_in_a_call() -> None:
     assert call_text("load", ("a", 1), {"head": "fc"}) == "load('a', 1, head='fc')"
+
+
+def test_the_arguments_of_a_long_call_have_names() -> None:
+    def mix(rng: np.random.Generator, x: np.ndarray, *, share: float) -> int:
+        return 1
+
+    t = tutor(mix=mix)
+    t.ask("mix", np.random.default_rng(0), np.ones((2, 2)), share=0.5)
+    with pytest.raises(FailedError) as caught:
+        t.fail("this", "that")
+    assert caught.value.failure.asked == (
+        "mix(\n"
+        "  rng = a random generator,\n"
+        "  x = array (2, 2):\n"
+        "  [[1. 1.]\n"
+        "   [1. 1.]],\n"
+        "  share = 0.5\n"
+        ")"
+    )
 
 
 def test_a_long_value_is_cut() -> None:
