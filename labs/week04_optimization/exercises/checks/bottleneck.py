@@ -14,7 +14,7 @@ from torch import Tensor
 from labs_core.learn.tutor import Tutor, show
 
 FEW, MANY = 4, 64  # pictures, for which operations are counted
-FILL = 128
+BLANK, FILL = 200, 128  # pixels before and after
 
 
 class Chance(torch.Generator):
@@ -43,6 +43,11 @@ class Entry:
     cpu_time_total: float
 
     @property
+    def name(self) -> str:
+        """As the events of a profile call it."""
+        return self.key
+
+    @property
     def cpu_time(self) -> float:
         """The mean total of one call."""
         return self.cpu_time_total / self.count
@@ -57,6 +62,14 @@ class Table:
     def key_averages(self) -> list[Entry]:
         """One entry for each operation."""
         return [*self._entries]
+
+    def events(self) -> list[Entry]:
+        """One entry for each call."""
+        return [
+            Entry(e.key, 1, e.self_cpu_time_total / e.count, e.cpu_time_total / e.count)
+            for e in self._entries
+            for _ in range(e.count)
+        ]
 
     def __deepcopy__(self, memo: object) -> Table:
         return self
@@ -136,17 +149,17 @@ CUTS: list[CutOut] = [(3, 3, 1), (4, 5, 2), (5, 4, 3), (6, 6, 4)]
 def check_square(tutor: Tutor) -> None:
     """cutout: a square of the right size, around any pixel"""
     for height, width, size in CUTS:
-        pixels = torch.zeros(1, 1, height, width, dtype=torch.uint8)
+        pixels = torch.full((1, 1, height, width), BLANK, dtype=torch.uint8)
         squares = [*_squares(height, width, size)]
 
         def draw(seed: int, pixels: Tensor = pixels, size: int = size) -> Tensor:
             """What is painted."""
             got = _cut(tutor, pixels, size, Chance(seed))[0, 0]
             tutor.holds(
-                bool(((got == 0) | (got == FILL)).all()),
-                "0 and 128 alone",
+                bool(((got == BLANK) | (got == FILL)).all()),
+                f"{FILL} where it is painted, {BLANK} elsewhere",
                 show(got),
-                "what is not painted stays as it was, what is painted becomes `fill`",
+                "what is painted becomes `fill`, what is not stays as it was",
             )
             return got == FILL
 
@@ -155,39 +168,19 @@ def check_square(tutor: Tutor) -> None:
             if not any(torch.equal(painted, square) for square in squares):
                 tutor.fail(
                     f"a square of {size}x{size} pixels, or what of it is in the picture",
-                    show(FILL * painted.byte()),
+                    show(torch.where(painted, FILL, pixels[0, 0])),
                     _square_cause(draws, height, width, size),
                 )
 
 
-def check_all_places(tutor: Tutor) -> None:
-    """cutout: every pixel is as often the middle as any other"""
-    count = 6_000
-    for height, width, size in CUTS[:3]:
-        pixels = torch.zeros(count, 1, height, width, dtype=torch.uint8)
-        painted = _cut(tutor, pixels, size, Chance(1))[:, 0] == FILL
-        tutor.holds(
-            not bool((painted == painted[0]).all()),
-            "a place of its own for each picture",
-            "the same place in all of them",
-            "draw as many numbers as there are pictures: of shape (B, 1)",
-        )
-        places = [(y, x) for y in range(height) for x in range(width)]
-        squares = [*_squares(height, width, size)]
-        times = [int((painted == square).all(dim=(1, 2)).sum()) for square in squares]
-        share = count / len(places)
-        for (y, x), seen in zip(places, times, strict=True):
-            tutor.holds(
-                abs(seen - share) < 6 * math.sqrt(share),
-                f"{count} squares, about {share:.0f} of them around row {y}, column {x}",
-                f"{seen} of them",
-                _place_cause(dict(zip(places, times, strict=True)), height, width, size),
-            )
-
-
 def check_pictures(tutor: Tutor) -> None:
     """cutout: all channels of a picture alike, and what is not painted stays as it was"""
-    for shape, size, fill in [((1, 3, 4, 4), 2, 128), ((5, 2, 6, 7), 3, 128), ((4, 3, 5, 5), 3, 7)]:
+    for shape, size, fill in [
+        ((2, 1, 2, 3), 1, FILL),
+        ((1, 3, 3, 4), 2, FILL),
+        ((5, 2, 6, 7), 3, FILL),
+        ((4, 3, 5, 5), 3, 7),
+    ]:
         random = torch.Generator().manual_seed(0)
         pixels = torch.randint(150, 256, shape, dtype=torch.uint8, generator=random)
         told = {} if fill == FILL else {"fill": fill}
@@ -213,10 +206,36 @@ def check_pictures(tutor: Tutor) -> None:
             )
 
 
+def check_all_places(tutor: Tutor) -> None:
+    """cutout: every pixel is as often the middle as any other"""
+    count = 6_000
+    for height, width, size in CUTS[:3]:
+        pixels = torch.full((count, 1, height, width), BLANK, dtype=torch.uint8)
+        painted = _cut(tutor, pixels, size, Chance(1))[:, 0] == FILL
+        tutor.holds(
+            not bool((painted == painted[0]).all()),
+            "a place of its own for each picture",
+            "the same place in all of them",
+            "draw as many numbers as there are pictures: of shape (B, 1)",
+        )
+        places = [(y, x) for y in range(height) for x in range(width)]
+        squares = [*_squares(height, width, size)]
+        times = [int((painted == square).all(dim=(1, 2)).sum()) for square in squares]
+        share = count / len(places)
+        for (y, x), seen in zip(places, times, strict=True):
+            tutor.holds(
+                abs(seen - share) < 6 * math.sqrt(share),
+                f"{count} squares, about {share:.0f} of them around row {y}, column {x}",
+                f"{seen} of them",
+                _place_cause(dict(zip(places, times, strict=True)), height, width, size),
+            )
+
+
 def check_cutout_chance(tutor: Tutor) -> None:
     """cutout: another draw with each call, and all chance from the generator"""
     pixels = torch.zeros(32, 1, 8, 8, dtype=torch.uint8)
-    _require_chance(tutor, lambda generator: _cut(tutor, pixels, 3, generator))
+    cause = "hand `generator` on to each function that draws"
+    _require_chance(tutor, lambda generator: _cut(tutor, pixels, 3, generator), cause)
 
 
 def check_cutout_operations(tutor: Tutor) -> None:
@@ -367,6 +386,7 @@ def check_mixup_chance(tutor: Tutor) -> None:
         lambda generator: torch.cat(
             [part.flatten() for part in _mix(tutor, pixels, labels, 16, 1.0, generator)]
         ),
+        "hand `generator` on to each function that draws, and draw λ with `beta`",
     )
 
 
@@ -385,6 +405,9 @@ def _cut(tutor: Tutor, pixels: Tensor, size: int, generator: Chance, **told: int
         got.shape == pixels.shape and got.dtype == pixels.dtype,
         f"{pixels.dtype} of shape {tuple(pixels.shape)}, as the pixels",
         f"{got.dtype} of shape {tuple(got.shape)}",
+        "what says where to paint needs an axis for the channels: (B, 1, H, W)"
+        if got.shape != pixels.shape
+        else "",
     )
     return got
 
@@ -396,9 +419,9 @@ def _mix(
     if not (isinstance(got, tuple | list) and len(got) == 2):
         tutor.fail("a pair of pictures and targets", show(got), "return pictures, targets")
     pictures, targets = got
-    for what, part, shape in [
-        ("pictures", pictures, tuple(pixels.shape)),
-        ("targets", targets, (len(pixels), classes)),
+    for what, part, shape, cause in [
+        ("pictures", pictures, tuple(pixels.shape), "λ fits to them with the shape (B, 1, 1, 1)"),
+        ("targets", targets, (len(pixels), classes), "a column for each of the `classes`"),
     ]:
         if not isinstance(part, Tensor):
             tutor.fail(f"a tensor of {what}", show(part))
@@ -406,7 +429,7 @@ def _mix(
             tuple(part.shape) == shape and part.dtype == torch.float32,
             f"{what}: torch.float32 of shape {shape}",
             f"{part.dtype} of shape {tuple(part.shape)}",
-            "a blend of whole numbers is not whole" if not part.is_floating_point() else "",
+            cause if tuple(part.shape) != shape else "a blend of whole numbers is not whole",
         )
     return pictures, targets
 
@@ -507,7 +530,7 @@ def _place_cause(times: dict[Square, int], height: int, width: int, size: int) -
     return "draw row and column with torch.randint, over all of H and of W"
 
 
-def _require_chance(tutor: Tutor, draw: Callable[[Chance], Tensor]) -> None:
+def _require_chance(tutor: Tutor, draw: Callable[[Chance], Tensor], cause: str) -> None:
     generator = Chance(7)
     first, second = draw(generator), draw(generator)
     tutor.holds(
@@ -524,7 +547,7 @@ def _require_chance(tutor: Tutor, draw: Callable[[Chance], Tensor]) -> None:
         torch.equal(*answers),
         "the same draw from generators with the same seed",
         "two different ones",
-        "hand `generator` on to each function that draws",
+        cause,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -297,10 +298,11 @@ def _misdiagnosis(norms: Mapping[str, float], expected: str, got: Any) -> str:
         return "a gradient of 0 has vanished altogether"
     if mine == "healthy":
         return "one bad layer is enough: look at each, not at the first, the last or the mean"
-    if sorted(told.split(", ")) == sorted(layers.split(", ")):
+    wanted, names = layers.split(", "), re.findall(r"[\w.]+", told)
+    if sorted(names) == sorted(wanted) and names != wanted:
         return "the layers come in the order of the norms"
-    if len(told.split(", ")) > len(layers.split(", ")):
+    if len(names) > len(wanted):
         return f"only the {illness} layers are asked for"
-    if len(told.split(", ")) < len(layers.split(", ")):
+    if len(names) < len(wanted):
         return f"all {illness} layers are asked for, not one of them"
-    return f"written like this: {expected!r}" if got.split() != expected.split() else "a blank"
+    return f"it is to be written like this: {expected}"

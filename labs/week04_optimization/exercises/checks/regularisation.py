@@ -165,7 +165,7 @@ def check_chance(tutor: Tutor) -> None:
         torch.equal(*answers),
         "the same draw from generators with the same seed",
         "two different ones",
-        "hand `generator` on to the function that draws",
+        "hand `generator` on to the function that draws; F.dropout takes none",
     )
     torch.manual_seed(0)
     first, second = (tutor.ask("dropout", x, 0.5, training=True) for _ in range(2))
@@ -201,12 +201,12 @@ def check_weights_of(tutor: Tutor) -> None:
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     got = tutor.ask("weights_of", network)
     tutor.holds(isinstance(got, list), "a list", type(got).__name__)
-    told = [names.get(id(each), "something else") for each in got]
+    told = [names.get(id(each), f"a {type(each).__name__}") for each in got]
     wanted = ["conv.weight", "hidden.0.weight", "head.weight"]
     extra = [name for name in told if name not in wanted]
     missing = [name for name in wanted if name not in told]
     cause = "the order is that of the network"
-    if "something else" in extra:
+    if any(name.startswith("a ") for name in extra):
         cause = "a copy, or the layer: the parameter itself is asked for, so that it can change"
     elif any(name.endswith("bias") for name in extra):
         cause = f"{extra[0]} does not decay: biases have one axis"
@@ -247,6 +247,9 @@ def check_penalty(tutor: Tutor) -> None:
                 ),
                 "the sum, squared: square each number first": (
                     lambda: strength / 2 * sum(float(w.sum()) for w in weights) ** 2
+                ),
+                "the lengths are added, then squared: square first, then add": (
+                    lambda: strength / 2 * sum(map(math.sqrt, parts)) ** 2
                 ),
                 "the means of the squares, not the sum": (
                     lambda: strength / 2 * sum(float(w.square().mean()) for w in weights)
@@ -297,7 +300,7 @@ def check_decay(tutor: Tutor) -> None:
         before = [weight.detach().clone() for weight in weights]
         for weight in weights:
             weight.grad = torch.ones_like(weight)
-        tutor.ask("decay", weights, lr=lr, strength=strength)
+        answer = tutor.ask("decay", weights, lr=lr, strength=strength)
         slopes = [weight.grad for weight in weights]
         coupled = any(slope is None or bool((slope != 1).any()) for slope in slopes)
         for number, (weight, was) in enumerate(zip(weights, before, strict=True)):
@@ -307,6 +310,9 @@ def check_decay(tutor: Tutor) -> None:
                 causes={
                     "the gradient has changed instead: that is the penalty again; shrink w": (
                         lambda: was if coupled else was * NAN
+                    ),
+                    "new weights are returned: change those that are given, weight.mul_(…)": (
+                        lambda: was if answer is not None else was * NAN
                     ),
                     "nothing has changed: `weight = …` names a new tensor; weight.mul_(…) changes "
                     "the old one": lambda: was if number == 0 else was * NAN,

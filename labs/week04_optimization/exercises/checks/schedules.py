@@ -87,6 +87,9 @@ def check_warm_up(tutor: Tutor) -> None:
                 step / warm,
                 causes={
                     "progress itself: divide by the warm-up, so that it ends at 1": lambda: t,
+                    "the smaller of line and cosine: they come one after the other": (
+                        lambda: min(step / warm, half_cosine(1, 0, t))
+                    ),
                     "the warm-up is missing: this is the cosine of the whole run": (
                         lambda: half_cosine(1, 0, t)
                     ),
