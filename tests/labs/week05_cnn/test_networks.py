@@ -26,7 +26,7 @@ from labs_core.paths import CONFIGS
 Make = Callable[..., Network]
 ORACLE = json.loads(Path(__file__).with_name("torchvision.json").read_text(encoding="utf-8"))
 MODELS = ORACLE["models"]
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # half a megabyte: it stays in the processor's cache
 WITH_CAM = {"resnet10", "resnet18", "resnet34", "resnet50", "mobilenet_v2", "efficientnet_b0"}
 
 
@@ -48,9 +48,10 @@ def fill_by_rule(state: dict[str, Tensor]) -> None:
         fan_in = tensor.numel() / tensor.shape[0]
         for start in range(0, tensor.numel(), CHUNK):
             values = tensor.view(-1)[start : start + CHUNK]
-            j = torch.arange(start, start + len(values), dtype=torch.float64)
-            u = 43758.5453 * torch.sin(12.9898 * j + 78.233 * (index + 1))
-            u = u - torch.floor(u)
+            # u = frac(43758.5453 sin(12.9898 j + 78.233 (index + 1))), in place: twice as fast
+            u = torch.arange(start, start + len(values), dtype=torch.float64)  # j
+            u.mul_(12.9898).add_(78.233 * (index + 1)).sin_().mul_(43758.5453)
+            u.sub_(u.floor())
             if name.endswith("running_var"):
                 u = 0.5 + u
             elif name.endswith("running_mean") or (tensor.dim() == 1 and name.endswith("bias")):
