@@ -18,7 +18,7 @@ from labs.week02_neural_network.exercises.cross_entropy import softmax
 from labs.week02_neural_network.exercises.initialisation import Init
 from labs.week02_neural_network.methods import Memory, Method
 from labs.week02_neural_network.network import Activation, Array, Layer, Network, standardise
-from labs.week02_neural_network.training import FOR_WEIGHTS, Recipe
+from labs.week02_neural_network.training import FOR_WEIGHTS, Recipe, one_thread
 from labs_core.bundle.export import Export, Graph
 from labs_core.data.images import ImageSpec
 from labs_core.errors import LabsError
@@ -145,7 +145,7 @@ class DigitReader(pl.LightningModule):
         passes = self.passes(len(labels), self.updates)
         theta, memory = self._theta, self._memory
         losses, hits, count = [], 0, 0
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # told below, in words
             for number in range(self.current_epoch * passes, (self.current_epoch + 1) * passes):
                 theta, memory, seen = self.recipe.one_pass(
                     theta, memory, pixels, labels, number, self.trainer.max_epochs * passes
@@ -237,7 +237,8 @@ class DigitReader(pl.LightningModule):
         memory = method.memory(theta)
         passes = self.passes(len(labels), updates)
         for number in range(passes):
-            theta, memory, seen = recipe.one_pass(theta, memory, pixels, labels, number, passes)
+            with one_thread():
+                theta, memory, seen = recipe.one_pass(theta, memory, pixels, labels, number, passes)
             yield theta, seen.losses
 
 

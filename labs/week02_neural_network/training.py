@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from threadpoolctl import threadpool_limits
 
 from labs.week02_neural_network.exercises.cross_entropy import cross_entropy
 from labs.week02_neural_network.exercises.minibatches import Rows, descend, mini_batches
@@ -96,6 +98,17 @@ class Recipe:
         logits = self.network.logits(theta, self.standardise(pixels))
         hits: Any = logits.argmax(axis=1) == labels
         return cross_entropy(logits, labels), float(hits.mean()), logits
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Inside `with`, NumPy multiplies matrices on one thread.
+
+    Those of a mini-batch are too small to gain much from a second one, and the two wait for each
+    other without sleep: where another program wants the cores too, an update takes ten times as
+    long.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits
 
 
 def shifted(pixels: Pixels, most: int, rng: np.random.Generator) -> Pixels:

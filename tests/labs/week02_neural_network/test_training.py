@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import shift as scipy_shift
+from threadpoolctl import threadpool_info
 from torch.nn import functional as F
 
 from labs.week02_neural_network.exercises.minibatches import mini_batches
 from labs.week02_neural_network.methods import Adam, Momentum
-from labs.week02_neural_network.training import FOR_PASSES, Recipe, shifted
+from labs.week02_neural_network.training import FOR_PASSES, Recipe, one_thread, shifted
 from labs_core.train.schedule import constant, cosine
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (50, 1, 2, 3)).astype(np.uint8)
@@ -76,6 +77,18 @@ def test_accuracy_and_loss_are_those_of_torch(make_network, twin):
     assert loss == pytest.approx(F.cross_entropy(theirs, torch.tensor(LABELS)).item(), rel=1e-9)
     assert accuracy == (theirs.argmax(1).numpy() == LABELS).mean()
     np.testing.assert_allclose(logits, theirs, rtol=1e-9)
+
+
+def test_numpy_multiplies_on_one_thread_while_it_trains_and_as_before_afterwards():
+    def threads():
+        pools = threadpool_info()
+        return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+    before = threads()
+    assert before, "NumPy has a BLAS"
+    with one_thread():
+        assert set(threads()) == {1}
+    assert threads() == before
 
 
 def test_a_shifted_picture_is_the_picture_moved_with_black_behind_it(digits):
