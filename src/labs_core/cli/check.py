@@ -57,7 +57,7 @@ def _check(chosen: list[Exercise], as_json: bool = False) -> bool:
     verdicts: list[Verdict] = []
     for each in chosen:
         if not as_json:
-            console.print(f"[bold]{each.title}[/] [dim]{each.name}[/]")
+            console.print(f"[bold]{each.title}[/] [dim]· {each.name}[/]")
         verdict = judge(each, my_file(each))
         if verdict.solved:
             record.note_solved(each)

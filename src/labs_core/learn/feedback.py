@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Console
 from rich.text import Text
 
 from labs_core.learn.check import Verdict
 from labs_core.learn.tutor import NOT_WRITTEN
 from labs_core.learn.workspace import file_of
+
+COLUMN = 13  # characters before the values
 
 
 def show(verdict: Verdict, console: Console) -> None:
@@ -42,8 +46,12 @@ def show(verdict: Verdict, console: Console) -> None:
 
 def _block(console: Console, label: str, value: str) -> None:
     """`label` in a column of its own, the value's lines beside it."""
-    first, *others = value.splitlines() or [""]
-    line = Text(f"    {label:<9}", "cyan") + Text(first)
+    lines = value.splitlines()
+    if console.is_terminal:  # a file gets them as they are
+        room = max(console.width - COLUMN, 20)
+        lines = [part for line in lines for part in textwrap.wrap(line, room) or [""]]
+    first, *others = lines or [""]
+    line = Text(f"    {label:<{COLUMN - 4}}", "cyan") + Text(first)
     console.print(line, soft_wrap=True)
     for other in others:
-        console.print(Text(" " * 13 + other), soft_wrap=True)
+        console.print(Text(" " * COLUMN + other), soft_wrap=True)

@@ -46,8 +46,8 @@ def require_solved(lab: str) -> None:
     unsolved = [name for name, exercise in known.items() if not record.solved(exercise)]
     if unsolved:
         raise LabsError(
-            f"Your {', '.join(unsolved)} has not passed the check as it is now",
-            remedy=f"Check it: labs check {lab}",
+            f"Not solved as they are now: {', '.join(unsolved)}",
+            remedy=f"Check them: labs check {lab}",
         )
 
 

@@ -193,7 +193,7 @@ def show(value: Any) -> str:
     if isinstance(value, dict):
         gap = ",\n " if any(getattr(each, "ndim", 0) for each in value.values()) else ", "
         text = "{" + gap.join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
-    elif isinstance(value, list | tuple) and any(hasattr(each, "shape") for each in value):
+    elif isinstance(value, list | tuple) and _holds_arrays(value):
         text = "[" + ",\n ".join(show(each) for each in value) + "]"
     elif hasattr(value, "shape") and getattr(value, "ndim", False):
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -208,6 +208,13 @@ def show(value: Any) -> str:
     else:
         text = repr(value)
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether it is an array, or a list with one at any depth."""
+    if isinstance(value, list | tuple):
+        return any(map(_holds_arrays, value))
+    return hasattr(value, "shape")
 
 
 def _array(value: Any) -> np.ndarray | None:
