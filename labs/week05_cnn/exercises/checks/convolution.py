@@ -250,4 +250,6 @@ def check_own_work(tutor: Tutor) -> None:
         for alias in n.names
         if alias.name in FORBIDDEN
     }
-    tutor.holds(not used, "windows, products and sums", f"it uses {', '.join(sorted(used))}")
+    cause = "that is what you are to write"
+    got = f"it uses {', '.join(sorted(used))}"
+    tutor.holds(not used, "windows, products and sums", got, cause)

@@ -114,6 +114,9 @@ def check_block(tutor: Tutor) -> None:
                     lambda: (residual.relu() + around).relu()
                 ),
                 "the way around is not added": lambda: residual.relu(),
+                "x does not fit here and must go through downsample before it is added": (
+                    lambda: (residual + x).relu()
+                ),
                 "the ReLU between the convolutions is missing": (
                     lambda: (second(inner) + around).relu()
                 ),

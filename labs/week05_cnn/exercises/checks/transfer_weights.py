@@ -231,4 +231,6 @@ def _require_lists(tutor: Tutor, fit: object, head: str | None = None, **lists: 
                 cause = f"{more[0]} belongs to the head, which is in no list"
         elif less := [each for each in wanted if each not in got]:
             cause = f"{less[0]} is not there"
+            if head and head in less[0]:
+                cause += f"; only names that begin with '{head}.' belong to the head"
         tutor.holds(got == wanted, f"{name} = {wanted}", f"{name} = {got}", cause)
