@@ -108,7 +108,7 @@ def check_sigmoid_far_out(tutor: Tutor) -> None:
 
 def check_sigmoid_slope(tutor: Tutor) -> None:
     """the slope of σ"""
-    for z in (np.zeros(1), FEW, TABLE):
+    for z in (np.ones(1), FEW, TABLE):
         s = each(logistic, z)
         tutor.equal(
             tutor.ask("sigmoid_slope", z),
@@ -121,6 +121,8 @@ def check_sigmoid_slope(tutor: Tutor) -> None:
                 "this is σ itself": lambda s=s: s,
                 "this is the slope of tanh": lambda z=z: 1 - np.tanh(z) ** 2,
                 "σ(1 − σ), not 1 − σ²": lambda s=s: 1 - s**2,
+                "a factor is missing: the slope is σ(1 − σ)": lambda s=s: 1 - s,
+                "the sign: σ rises everywhere": lambda s=s: s * (s - 1),
             },
         )
 
@@ -143,7 +145,7 @@ def check_tanh(tutor: Tutor) -> None:
 
 def check_tanh_slope(tutor: Tutor) -> None:
     """the slope of tanh"""
-    for z in (np.zeros(1), FEW, TABLE):
+    for z in (np.ones(1), FEW, TABLE):
         t = each(math.tanh, z)
         tutor.equal(
             tutor.ask("tanh_slope", z),
@@ -154,12 +156,24 @@ def check_tanh_slope(tutor: Tutor) -> None:
                     lambda z=z: 1 - z**2
                 ),
                 "1 − tanh, but it is 1 − tanh²": lambda t=t: 1 - t,
-                "this is the slope of σ's kind: tanh(1 − tanh)": lambda t=t: t * (1 - t),
+                "t(1 − t) is the slope of σ; that of tanh is 1 − t²": lambda t=t: t * (1 - t),
+                "this is tanh itself": lambda t=t: t,
             },
         )
 
 
 def check_slopes_far_out(tutor: Tutor) -> None:
     """far from 0 the slopes of σ and tanh are 0, not NaN"""
-    for name in ("sigmoid_slope", "tanh_slope"):
-        tutor.equal(tutor.ask(name, FAR), np.zeros(4))
+    quotients: dict[str, Callable[[Array], Array]] = {
+        "sigmoid_slope": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
+        "tanh_slope": lambda z: 4 / (np.exp(z) + np.exp(-z)) ** 2,
+    }
+    for name, quotient in quotients.items():
+        tutor.equal(
+            tutor.ask(name, FAR),
+            np.zeros(4),
+            causes={
+                "∞/∞ is NaN: write the slope with the function's own value, which never leaves its "
+                "range": lambda f=quotient: f(FAR),
+            },
+        )

@@ -19,9 +19,19 @@ Case = tuple[list[Layer], Array, npt.NDArray[np.int64]]  # a network, a batch, i
 
 
 def cases() -> Iterator[Case]:
-    """One layer, two, three, and three that are all as wide."""
+    """One layer, two, three; as wide as each other, and not.
+
+    Where all are as wide, a mix-up gives numbers that can be recognised; elsewhere the shapes do
+    not fit.
+    """
     rng = np.random.default_rng(0)
-    for batch, sizes in [(1, [2, 2]), (2, [3, 2]), (2, [2, 3, 2]), (5, [3, 5, 4, 2]), (4, [3] * 4)]:
+    for batch, sizes in [
+        (1, [2] * 2),
+        (2, [2] * 3),
+        (2, [2, 3, 2]),
+        (5, [3, 5, 4, 2]),
+        (4, [3] * 4),
+    ]:
         layers = [
             (np.round(rng.normal(size=(i, o)), 1), np.round(rng.normal(size=o), 1))
             for i, o in pairwise(sizes)
@@ -104,7 +114,13 @@ def check_differences(tutor: Tutor) -> None:
                     rtol=1e-7,
                     atol=1e-9,
                     what=f"∂J/∂{name}_{at + 1}",
-                    causes=_mistakes(layers, inputs, sums, delta, at, part),
+                    causes={
+                        **_mistakes(layers, inputs, sums, delta, at, part),
+                        "these are another layer's: the way back meets the last layer first, so "
+                        "turn the order round at the end": (
+                            lambda at=at, part=part: measured(layers, -1 - at, part, x, labels)
+                        ),
+                    },
                 )
 
 

@@ -123,6 +123,9 @@ def check_cross_entropy_of_large_logits(tutor: Tutor) -> None:
             loss(logits, np.array(labels)),
             causes={
                 f"ln of a probability that is 0: {instead}": lambda: float("inf"),
+                "the largest logit of the whole batch is subtracted: take each row's (axis=1)": (
+                    lambda z=logits, y=labels: _shifted_by(z.max(), z, y)
+                ),
                 **{
                     f"an ε of {eps:g} in the logarithm hides the ∞, and the cost of being wrong "
                     f"stops at {-np.log(eps):.0f}: {instead}": (
@@ -132,6 +135,13 @@ def check_cross_entropy_of_large_logits(tutor: Tutor) -> None:
                 },
             },
         )
+
+
+def _shifted_by(most: float, logits: Array, labels: list[int]) -> float:
+    """The mean cross-entropy with the same number taken from all logits."""
+    shifted = logits - most
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return float(-log_p[np.arange(len(labels)), labels].mean())
 
 
 def check_gradient(tutor: Tutor) -> None:

@@ -18,9 +18,19 @@ Layer = tuple[Array, Array]
 
 
 def networks() -> Iterator[tuple[Array, list[Layer]]]:
-    """A batch and a network for it: one layer, two, three, and three that are all as wide."""
+    """A batch and a network for it: one layer, two, three; as wide as each other, and not.
+
+    Those that are all as wide come first: there a mix-up gives numbers that can be recognised,
+    where elsewhere the shapes do not fit.
+    """
     rng = np.random.default_rng(0)
-    for batch, sizes in [(1, [2, 1]), (2, [3, 2]), (2, [2, 3, 2]), (4, [3, 5, 4, 2]), (3, [3] * 4)]:
+    for batch, sizes in [
+        (1, [2] * 2),
+        (2, [2] * 3),
+        (2, [3, 2]),
+        (2, [2, 3, 2]),
+        (4, [3, 5, 4, 2]),
+    ]:
         layers = [
             (np.round(rng.normal(size=(i, o)), 1), np.round(rng.normal(size=o), 1))
             for i, o in pairwise(sizes)
@@ -62,6 +72,9 @@ def check_dense(tutor: Tutor) -> None:
             causes={
                 "the bias is missing": lambda x=x, W=W: x @ W,
                 "the bias is subtracted": lambda x=x, W=W, b=b: x @ W - b,
+                "x * W multiplies number by number; the product of matrices is x @ W": (
+                    lambda x=x, W=W, b=b: x * W + b
+                ),
                 "an activation is in it: `dense` gives the sums": (
                     lambda x=x, W=W, b=b: relu(x @ W + b)
                 ),
@@ -75,9 +88,16 @@ def check_logits(tutor: Tutor) -> None:
     for x, layers in networks():
         inputs, sums = by_torch(x, layers, torch.relu)
         answer = _lists(tutor, tutor.ask("forward", x, layers, relu), len(layers))
-        linear_only = x
-        for W, b in layers:
+        linear_only, first_only = x, x
+        for number, (W, b) in enumerate(layers):
             linear_only = linear_only @ W + b
+            if first_only.shape[1] == layers[0][0].shape[0]:
+                first_only = (relu(first_only) if number else x) @ layers[0][0] + layers[0][1]
+        tutor.holds(
+            not _near(answer[::-1], (inputs, sums)),
+            "(inputs, sums), in this order",
+            "(sums, inputs)",
+        )
         tutor.equal(
             answer[1][-1],
             sums[-1],
@@ -89,6 +109,7 @@ def check_logits(tutor: Tutor) -> None:
                 "every layer is given x, not what came out of the layer before": (
                     lambda x=x, last=layers[-1]: x @ last[0] + last[1]
                 ),
+                "the first layer's W and b are taken for every layer": lambda z=first_only: z,
             },
         )
 
@@ -123,6 +144,14 @@ def check_what_is_kept(tutor: Tutor) -> None:
                 )
 
 
+def _near(answer: Any, right: tuple[list[Array], list[Array]]) -> bool:
+    """Whether these are the right lists."""
+    mine, theirs = ([each for part in lists for each in part] for lists in (answer, right))
+    return all(
+        np.shape(a) == np.shape(b) and np.allclose(a, b) for a, b in zip(mine, theirs, strict=True)
+    )
+
+
 def _lists(tutor: Tutor, answer: Any, layers: int) -> tuple[list[Array], list[Array]]:
     """(inputs, sums), each with an entry for every layer."""
     good = isinstance(answer, tuple) and len(answer) == 2
@@ -130,12 +159,20 @@ def _lists(tutor: Tutor, answer: Any, layers: int) -> tuple[list[Array], list[Ar
         good and all(isinstance(part, list | tuple) for part in answer),
         "two lists: inputs, sums",
         show(answer),
+        "return both lists; the logits are the last of the sums",
     )
     lengths = len(answer[0]), len(answer[1])
+    cause = "each layer adds one entry to each list"
+    if lengths == (layers - 1, layers - 1):
+        cause = "a layer is left out"
+    elif lengths[0] < layers:
+        cause = "x itself goes into the first layer: it is inputs[0]"
+    elif lengths[0] > layers:
+        cause = "what comes out of the last layer goes into none"
     tutor.holds(
         lengths == (layers, layers),
         f"an entry in each list for each of {layers} layers",
         f"{lengths[0]} inputs and {lengths[1]} sums",
-        "x itself goes into the first layer; what comes out of the last goes into none",
+        cause,
     )
     return answer

@@ -42,12 +42,12 @@ def spread(tutor: Tutor, name: str, variance: Callable[[int, int], float]) -> No
         W = np.asarray(tutor.ask(name, fan_in, fan_out, np.random.default_rng(0)))
         tutor.equal(W.shape, (fan_in, fan_out), what="the shape")
         right = variance(fan_in, fan_out)
-        size = f"fan_in = {fan_in}, fan_out = {fan_out}"
+        size = f"(fan_in {fan_in}, fan_out {fan_out})"
         tutor.equal(
             W.std(),
             math.sqrt(right),
             rtol=0.02,
-            what=f"the standard deviation for {size}",
+            what=f"the standard deviation {size}",
             causes={
                 "multiplied by the variance; the standard deviation is its root": lambda v=right: v,
                 "the 2 is missing": lambda v=right: math.sqrt(v / 2),
@@ -63,23 +63,26 @@ def spread(tutor: Tutor, name: str, variance: Callable[[int, int], float]) -> No
                 "a division before the sum: mind the brackets": lambda i=fan_in, o=fan_out: (
                     math.sqrt(2 / i + o)
                 ),
-                "a mean of the two fans, and so a 2 too few": lambda i=fan_in, o=fan_out: math.sqrt(
-                    1 / (i + o)
+                "rng.random draws from 0 … 1; a Normal is asked for, half of it below 0": (
+                    lambda v=right: math.sqrt(v / 12)
+                ),
+                "rng.uniform(-1, 1) spreads by 1/√3 only: a Normal is asked for": (
+                    lambda v=right: math.sqrt(v / 3)
                 ),
             },
         )
         deviations = W.mean() / math.sqrt(right / W.size)
         tutor.holds(
             abs(deviations) < 5,
-            f"a mean of 0 for {size}",
+            f"a mean of 0 {size}",
             f"a mean of {W.mean():.3g}, with a standard deviation of {W.std():.3g}",
             "are all weights positive? A Normal has as many on either side of 0",
         )
         beyond = float((np.abs(W) > 2 * math.sqrt(right)).mean())
         tutor.holds(
             0.035 < beyond < 0.055,
-            f"4.6 % of the weights beyond two standard deviations, for {size}",
-            f"{beyond:.1%} are",
+            f"4.6 % of the weights beyond two standard deviations {size}",
+            f"{100 * beyond:.1f} % of them",
             "is it another distribution than the Normal? rng.standard_normal draws from that",
         )
 
@@ -120,22 +123,31 @@ def check_new_layers(tutor: Tutor) -> None:
         )
         wanted = [(pair, (pair[1],)) for pair in pairwise(sizes)]
         shapes = [(np.shape(W), np.shape(b)) for W, b in layers]
-        tutor.holds(
-            shapes == wanted,
-            f"(W, b) of the shapes {wanted}",
-            f"{shapes}",
-            "a bias for each output"
-            if [W for W, _ in shapes] == [W for W, _ in wanted]
-            else "three sizes are two layers: the outputs of one are the inputs of the next",
-        )
+        cause = "three sizes are two layers: the outputs of one are the inputs of the next"
+        if [W for W, _ in shapes] == [W for W, _ in wanted]:
+            cause = "a bias for each output"
+        elif [W[::-1] for W, _ in shapes] == [W for W, _ in wanted]:
+            cause = "`init` takes fan_in first, then fan_out"
+        tutor.holds(shapes == wanted, f"(W, b) of the shapes {wanted}", f"{shapes}", cause)
         rng = np.random.default_rng(0)
         for number, (W, b) in enumerate(layers, start=1):
             tutor.equal(
                 W,
                 counting(W.shape[0], W.shape[1], rng),
                 what=f"W_{number}, as `init` gives it, drawing from `rng` layer after layer,",
+                causes={
+                    "the weights are what init(fan_in, fan_out, rng) draws": lambda W=W: 0 * W,
+                    "every layer is drawn anew with a generator that begins again: hand on `rng`": (
+                        lambda W=W: counting(W.shape[0], W.shape[1], np.random.default_rng(0))
+                    ),
+                },
             )
-            tutor.equal(b, np.zeros(len(b)), what=f"b_{number}")
+            tutor.holds(
+                not np.any(b),
+                f"b_{number} = {show(np.zeros(len(b)))}",
+                show(b),
+                "only the weights must differ from each other: biases begin at 0",
+            )
 
 
 def check_signal(tutor: Tutor) -> None:

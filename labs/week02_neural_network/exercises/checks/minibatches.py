@@ -95,9 +95,12 @@ def check_one_step(tutor: Tutor) -> None:
         asked.append(rows)
         return 2 * theta
 
+    def step(theta: Any, slope: Any) -> Any:
+        return theta - 0.25 * slope
+
     theta, rows = np.array([1.0, -2.0]), np.array([0, 1])
     tutor.equal(
-        tutor.ask("descend", theta, [rows], gradient, lambda t, g: t - 0.25 * g),
+        tutor.ask("descend", theta, [rows], gradient, step),
         theta - 0.25 * 2 * theta,
         causes={
             "θ is returned as it came: assign what `step` returns": lambda: theta,

@@ -182,8 +182,8 @@ def check_rmsprop(tutor: Tutor) -> None:
 
 def check_adam(tutor: Tutor) -> None:
     """Adam: as torch.optim.Adam"""
-    settings = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-4}
-    make = {"lr": 0.01, "betas": (0.9, 0.99), "eps": 1e-4}
+    settings = {"lr": 0.01, "beta1": 0.9, "beta2": 0.95, "eps": 1e-4}
+    make = {"lr": 0.01, "betas": (0.9, 0.95), "eps": 1e-4}
     walk(
         tutor,
         "adam",
@@ -210,6 +210,18 @@ def check_adam(tutor: Tutor) -> None:
                     m / (1 - b1 ** (t + 1)) / (np.sqrt(s / (1 - b2 ** (t + 1))) + eps)
                 )
             ),
+            "in m̂, t is one more than it should be: the first step has t = 1": _adam(
+                lambda m, s, t, b1, b2, eps: (
+                    m / (1 - b1 ** (t + 1)) / (np.sqrt(s / (1 - b2**t)) + eps)
+                )
+            ),
+            "t counts from 1, so that β^t is no 1: with t − 1 the first step divides by 0": _adam(
+                lambda m, s, t, b1, b2, eps: (
+                    m
+                    / np.float64(1 - b1 ** (t - 1))
+                    / (np.sqrt(s / np.float64(1 - b2 ** (t - 1))) + eps)
+                )
+            ),
             "multiplied by 1 − β^t: divide by it": _adam(
                 lambda m, s, t, b1, b2, eps: m * (1 - b1**t) / (np.sqrt(s * (1 - b2**t)) + eps)
             ),
@@ -222,6 +234,12 @@ def check_adam(tutor: Tutor) -> None:
             "β₁ and β₂ are mixed up": lambda theta, g, m, s, t, lr, beta1, beta2, eps: _adam(
                 lambda m, s, t, b1, b2, eps: m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + eps)
             )(theta, g, m, s, t, lr, beta2, beta1, eps),
+            "m is averaged with β₂; that belongs to s": _averaged(
+                lambda m, g, beta1, beta2: beta2 * m + (1 - beta2) * g
+            ),
+            "s averages the slopes; their squares are asked for": _averaged(
+                square=lambda s, g, beta2: beta2 * s + (1 - beta2) * g
+            ),
             "what is remembered is corrected, too: return m and s as they are": _corrected,
         },
         **settings,
@@ -264,6 +282,30 @@ def _adam(move: Callable[..., Array]) -> Callable[..., tuple[Array, Array, Array
     return step
 
 
+def _averaged(
+    mean: Callable[..., Array] = lambda m, g, beta1, beta2: beta1 * m + (1 - beta1) * g,
+    square: Callable[..., Array] = lambda s, g, beta2: beta2 * s + (1 - beta2) * g**2,
+) -> Callable[..., tuple[Array, Array, Array]]:
+    """Adam with other averages."""
+
+    def step(
+        theta: Array,
+        g: Array,
+        m: Array,
+        s: Array,
+        t: int,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+    ) -> tuple[Array, Array, Array]:
+        m, s = mean(m, g, beta1, beta2), square(s, g, beta2)
+        move = m / (1 - beta1**t) / (np.sqrt(s / (1 - beta2**t)) + eps)
+        return theta - lr * move, m, s
+
+    return step
+
+
 def _corrected(
     theta: Array,
     g: Array,
@@ -289,5 +331,6 @@ def _parts(tutor: Tutor, answer: Any, memory: int) -> tuple[Any, list[Any]]:
         isinstance(answer, tuple | list) and len(answer) == 1 + memory,
         f"{1 + memory} arrays: θ and what is remembered",
         show(answer),
+        "return the memory, too: the next step needs it",
     )
     return answer[0], list(answer[1:])
