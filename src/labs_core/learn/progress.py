@@ -55,9 +55,9 @@ class LabState:
         for each in self.exercises:
             if each.state != "solved":
                 return f"labs check {name} {each.exercise.name}"
-        if self.passed is None:
-            return f"labs run {name}"
-        return "" if self.complete else f"labs run {name} --mine"
+        if self.complete:
+            return ""
+        return f"labs run {name} --mine" if self.exercises else f"labs run {name}"
 
 
 def progress() -> list[LabState]:

@@ -36,7 +36,7 @@ def test_from_start_to_certificate(
 ) -> None:
     assert state_of("week1").next_step.startswith("labs check week1")
     assert labs_cli("check", "week1").code == 0
-    assert state_of("week1").next_step == "labs run week1"
+    assert state_of("week1").next_step == "labs run week1 --mine"
     with pytest.raises(LabsError, match="Foundations needs week1"):
         certificate.issue("foundations", "Ada Lovelace")
     code, _, err = labs_cli("run", "week1", "--mine")
