@@ -104,10 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     )
     parser.add_argument("--resume", metavar="NAME", help="an ablation that was stopped")
     chosen = parser.parse_args(arguments)
+    if chosen.seeds < 2:
+        parser.error("--seeds: an interval takes two or more")
+    names = list(dict.fromkeys([BASELINE, *chosen.variants]))
     quiet()
     title = chosen.resume or f"{EXPERIMENT}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = ["start=scratch", *chosen.settings]
-    plan = [(name, seed) for seed in range(chosen.seeds) for name in chosen.variants]
+    plan = [(name, seed) for seed in range(chosen.seeds) for name in names]
     first = configuration(BASELINE, 0, settings, chosen.profile)
     ensure(first.data.name)
     with tracker(first, title, title, {"settings": " ".join(chosen.settings)}) as parent:
@@ -192,8 +195,7 @@ def run(
 
 
 def train(config: DictConfig, folder: RunFolder, own: Tracker) -> tuple[float, float, float]:
-    """The best validation accuracy, the test accuracy of that epoch, and the seconds it took."""
-    began = time.monotonic()
+    """The best validation accuracy, that epoch's test accuracy, and the seconds of training."""
     data = build_data(config)
     module = build_module(config, data)
     checkpoints = Checkpoints(folder, own, config.monitor, config.mode)
@@ -202,11 +204,10 @@ def train(config: DictConfig, folder: RunFolder, own: Tracker) -> tuple[float, f
         module, datamodule=data, ckpt_path=str(folder.last) if folder.last.exists() else None
     )
     load_best(folder, module)
-    seconds = time.monotonic() - began
     loader = data.test_dataloader()
     [metrics] = make_evaluator(config.trainer).test(module, dataloaders=loader, verbose=False)
     assert checkpoints.best is not None
-    return checkpoints.best, metrics["test/acc"], seconds
+    return checkpoints.best, metrics["test/acc"], checkpoints.fit_seconds
 
 
 def gains(results: Sequence[Result]) -> list[Gain]:

@@ -163,6 +163,7 @@ def test_every_other_room_is_read_by_interpolation(lab: str) -> None:
         "data",
         "module",
         "datamodule",
+        "prepare",
     }
     text = OmegaConf.to_yaml(compose(lab).config, resolve=False)
     for overrides, config in _choices(lab):
