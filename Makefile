@@ -2,6 +2,7 @@
 #
 #   make setup     make run      make run LAB=week1 ARGS="seed=1"
 #   make test      make lint     make ui
+#   make test PYTEST_ARGS="tests/project -x"
 #   make bench     make bench BENCHES=seeds ARGS="week5 --metric test/acc"
 #
 # On Windows, see README.md for the same commands without make.
@@ -11,6 +12,8 @@ LAB ?= week5
 ARGS ?=
 BENCHES ?= loader
 PYTEST_ARGS ?=
+# Processes among which the tests' files are divided: one for each core, each takes about 1 GB.
+WORKERS ?= logical
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,7 +42,8 @@ run: $(READY)
 	$(BIN)/python -m labs run $(LAB) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  $(PYTEST_ARGS)
 
 bench: $(READY)
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done

@@ -6,11 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+# Tests in several processes at once (make test): each with its share of the cores. Read when torch
+# is loaded, here and in what the tests start.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    share = (os.cpu_count() or 1) // int(workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -51,6 +58,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, reason in reasons.items():
             if reason and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        begin_with_what_takes_long(items)
+
+
+def begin_with_what_takes_long(items: list[pytest.Item]) -> None:
+    """The files with the most slow tests first, so that no worker is left alone with one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # stable: a file stays together
 
 
 @pytest.fixture
