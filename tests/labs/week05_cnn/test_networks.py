@@ -347,6 +347,7 @@ class LogitsAndMap(nn.Module):
 def test_onnx_gives_the_same_logits_and_maps_at_any_batch_size(
     architecture: str, make: Make
 ) -> None:
+    torch.manual_seed(0)
     size = EXPORTED[architecture]
     module = LogitsAndMap(make(architecture, image_size=size)).eval()
     for parameter in module.network.get_submodule(module.network.head).parameters():
@@ -369,7 +370,9 @@ def test_onnx_gives_the_same_logits_and_maps_at_any_batch_size(
         got = session.run(None, {"images": images.numpy()})
         assert len(got) == len(want) == 1 + (architecture in WITH_CAM)
         for ours, theirs in zip(got, want, strict=True):
-            np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-4)
+            # Maps reach from 1e-12 to hundreds here: close is what is so beside the largest value.
+            largest = float(theirs.abs().max())
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=5e-6 * largest)
 
 
 # Configuration
