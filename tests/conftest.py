@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def begin_with_what_takes_long(items: list[pytest.Item]) -> None:
-    """The files with the most slow tests first, so that no worker is left alone with one at the end."""
+    """The files with the most slow tests first: else a worker is left alone with one at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])  # stable: a file stays together
 

@@ -51,6 +51,7 @@ def repro(checkout: Path, stage: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_reproduced_once_and_again_after_a_change(checkout: Path) -> None:
     pinned = (checkout / "dvc.lock").read_text(encoding="utf-8")
     first = repro(checkout, "run@week1")

@@ -165,6 +165,7 @@ def test_a_changed_file_is_only_lost_with_force(
     assert dockerfile.read_text() == written
 
 
+@pytest.mark.slow
 def test_the_guides_commands_work(labs_cli: Run, week5: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     commands = re.findall(r"^labs (deploy .*)$", text, re.MULTILINE)

@@ -144,6 +144,7 @@ def test_a_certificate_that_is_not_earned_says_what_is_missing(
     assert "Foundations" in err
 
 
+@pytest.mark.slow
 def test_dev_check_finds_the_exercises_fit(labs_cli: Callable[..., Any]) -> None:
     code, out, _ = labs_cli("dev", "check", "week1")
     assert code == 0, out

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from labs_core.paths import ROOT
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_costs_the_run_nothing_and_gets_it_later(
     server: Any, home: Path, labs_cli: Callable[..., Any]
 ) -> None:
@@ -40,6 +43,7 @@ def test_a_server_that_is_away_costs_the_run_nothing_and_gets_it_later(
         server.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_half_way_gets_the_rest_when_it_returns(
     server: Any, home: Path, labs_cli: Callable[..., Any]
 ) -> None:

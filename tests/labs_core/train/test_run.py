@@ -30,6 +30,7 @@ def stored(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return store.execute(query, values).fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lab", ["week1", "week5"])
 def test_one_command_gives_a_graded_tracked_exported_run(
     lab: str, home: Path, labs_cli: Callable[..., Any]
@@ -61,6 +62,7 @@ def test_one_command_gives_a_graded_tracked_exported_run(
     assert list((bundle.parent / "figures").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_bit_for_bit(
     home: Path, labs_cli: Callable[..., Any]
 ) -> None:
@@ -68,6 +70,7 @@ def test_the_same_seed_gives_the_same_metrics_bit_for_bit(
     assert reports[0]["metrics"] == reports[1]["metrics"]
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(home: Path, labs_cli: Callable[..., Any]) -> None:
     week5 = ("run", "week5", "--profile", "smoke", "--json", "tracking=off")
     losses = {
@@ -76,6 +79,7 @@ def test_another_seed_is_another_run(home: Path, labs_cli: Callable[..., Any]) -
     assert len(losses) == 2
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_share_one_store(home: Path) -> None:
     """The store does not exist yet: both want to make it."""
     runs = [
@@ -118,6 +122,7 @@ def _wait_for_epoch(run: subprocess.Popen[str]) -> None:
     raise AssertionError("the run ended before its first epoch")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(
     home: Path, labs_cli: Callable[..., Any]
@@ -181,6 +186,7 @@ def test_a_trainer_that_the_machine_lacks_is_refused(labs_cli: Callable[..., Any
     assert "trainer=cpu" in err
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(home: Path, labs_cli: Callable[..., Any]) -> None:
     code, out, err = labs_cli(
         "run", "week5", "--profile", "smoke", "--json", "trainer=ddp", "trainer.accelerator=cpu"
