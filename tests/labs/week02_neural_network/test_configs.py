@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from labs.week02_neural_network.model import DigitReader
-from labs_core.bundle.load import load
 from labs_core.config.compose import compose, options
 from labs_core.data.store import ensure
 from labs_core.train.build import build_data, build_module
@@ -36,7 +33,6 @@ def test_the_comparison_has_each_method_with_a_rate_tuned_for_its_length(method)
     config = compose("week2", [f"method={method}"]).config
     compared = config.comparison.methods[method]
     assert {**config.method, "lr": compared.lr} == compared
-    assert compared.lr >= config.method.lr, "a short training wants longer steps"
     module = build(f"method={method}")
     assert str(module.recipe.method) in {str(m) for m in module.comparison["methods"].values()}
     assert list(module.comparison["methods"]) == METHODS
@@ -67,33 +63,3 @@ def test_hidden_layers_are_what_one_types():
 def test_full_means_mnist_unless_the_user_says_otherwise():
     assert compose("week2", profile="full").config.data.name == "mnist"
     assert compose("week2", ["data=mnist5k"], profile="full").config.data.name == "mnist5k"
-
-
-@pytest.mark.slow
-def test_a_smoke_run_ends_with_a_bundle_that_answers_as_the_run_did(labs_cli, home):
-    code, out, err = labs_cli("run", "week2", "--profile", "smoke", "--json")
-    assert code == 0, err
-    report = json.loads(out)
-    assert report["metrics"]["test/acc"] > 0.5
-    assert report["baseline"]["test/acc"] == pytest.approx(0.1)
-
-    ensure("mnist5k")
-    config = compose("week2").config
-    data = build_data(config)
-    with np.load(home / report["run"] / "test_predictions.npz") as stored:
-        expected = stored["probabilities"]
-    answers = load(report["bundle"]).predict(data.raw("test", range(40)))
-    served = [list(answer["probabilities"].values()) for answer in answers]
-    np.testing.assert_allclose(served, expected[:40], atol=1e-5)
-    labels = data.splits["test"][1].numpy()
-    assert (expected.argmax(axis=1) == labels).mean() == report["metrics"]["test/acc"]
-
-
-@pytest.mark.mirror
-@pytest.mark.slow
-def test_the_target_is_met_on_the_10_000_test_digits_of_mnist(labs_cli):
-    code, out, err = labs_cli("run", "week2", "data=mnist", "--json", timeout=900)
-    assert code == 0, err
-    report = json.loads(out)
-    assert report["passed"], report["targets"]
-    assert report["metrics"]["test/acc"] >= 0.98

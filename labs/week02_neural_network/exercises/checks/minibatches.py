@@ -90,17 +90,26 @@ def check_generator(tutor: Tutor) -> None:
 def check_one_step(tutor: Tutor) -> None:
     """one mini-batch: one step"""
     asked: list[Any] = []
+    stepped: list[Any] = []
 
     def gradient(theta: Any, rows: Any) -> Any:
         asked.append(rows)
         return 2 * theta
 
     def step(theta: Any, slope: Any) -> Any:
+        stepped.append(slope)
         return theta - 0.25 * slope
 
     theta, rows = np.array([1.0, -2.0]), np.array([0, 1])
+    answer = tutor.ask("descend", theta, [rows], gradient, step)
+    tutor.holds(
+        len(stepped) == 1,
+        "`step` called once, with θ and the slope",
+        f"called {len(stepped)} times",
+        "what a step does with a slope is for the optimizer to say, not for `descend`",
+    )
     tutor.equal(
-        tutor.ask("descend", theta, [rows], gradient, step),
+        answer,
         theta - 0.25 * 2 * theta,
         causes={
             "θ is returned as it came: assign what `step` returns": lambda: theta,
