@@ -44,13 +44,14 @@ def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
     fig, [left, right] = _figure(2, (9.5, 3.8))
     epochs = np.arange(1, len(history) + 1)
     marker = "o" if len(history) < 3 else ""
-    for split, name, colour in (("train", "training", OURS), ("val", "validation", THEIRS)):
+    names = {"train": "training: shifted, each before its step", "val": "validation"}
+    for split, colour in (("train", OURS), ("val", THEIRS)):
         curves = {
             left: [epoch[f"{split}/loss"] for epoch in history],
             right: [100 * (1 - epoch[f"{split}/acc"]) for epoch in history],
         }
         for axes, curve in curves.items():
-            axes.plot(epochs, curve, color=colour, lw=2, marker=marker, label=name)
+            axes.plot(epochs, curve, color=colour, lw=2, marker=marker, label=names[split])
     left.set(title="Cross-entropy", ylabel="J, logarithmic", yscale="log")
     right.set(title="Errors", ylabel="digits read wrong, %")
     right.set_ylim(bottom=0)
@@ -78,7 +79,7 @@ def methods(model: Any, train: tuple[Pixels, Labels], val: tuple[Pixels, Labels]
         left.plot(np.arange(1, len(losses) + 1), losses, color=colour, lw=0.6, alpha=0.25)
         left.plot(*_smooth(losses), color=colour, lw=2, label=label)
         right.plot(steps, val_losses, "o-", ms=4, color=colour, lw=2, label=label)
-    left.set(title="Training, each mini-batch before its step and their mean")
+    left.set(title="Training: each mini-batch, and the mean of 20")
     right.set(title="Validation, after each pass")
     for axes in (left, right):
         axes.set(xlabel="updates", ylabel="cross-entropy, logarithmic", yscale="log")
@@ -153,13 +154,16 @@ def mistakes(
     fig = Figure(figsize=(1.1 * columns, 1.45 * rows + 0.5), layout="constrained")
     share = len(wrong) / len(labels)
     fig.suptitle(
-        f"{len(wrong)} of {len(labels)} test pictures read wrong ({share:.1%})", fontsize=11
+        f"{len(wrong)} of {len(labels):,} test digits read wrong ({share:.1%})",
+        fontsize=11,
     )
     for axes in fig.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(fig.axes, worst, strict=False):
         axes.imshow(pixels[index].mean(axis=0), cmap="gray_r")
-        text = f"{classes[read[index]]} ({p[index, read[index]]:.0%})\nis {classes[labels[index]]}"
+        text = (
+            f"read {classes[read[index]]}, {p[index, read[index]]:.0%}\nis {classes[labels[index]]}"
+        )
         axes.set_title(text, fontsize=9, color=INK)
     return fig
 
