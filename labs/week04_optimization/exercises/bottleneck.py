@@ -69,7 +69,8 @@ def cutout(pixels: Tensor, size: int, generator: Generator, fill: int = 128) -> 
     """A square of `size` pixels painted over in each picture, at a place of its own.
 
     Its top left corner is size // 2 up and left of a random pixel of the picture, so it may reach
-    over the edge. All channels are painted alike. All chance comes from `generator`.
+    over the edge. All channels are painted alike. All chance comes from `generator`, which is the
+    CPU's; the pictures may be on a GPU, and so is the answer then.
 
     pixels uint8 (B, C, H, W) -> a new uint8 (B, C, H, W)
     """
@@ -99,7 +100,7 @@ def mixup(
     """Each picture blended with a partner, and its label with the partner's, in the same shares.
 
     The partners are a random permutation of the batch: each picture is a partner once. Each blend
-    has a share λ of its own, from `beta`. All chance comes from `generator`.
+    has a share λ of its own, from `beta`. All chance comes from `generator`, as above.
 
     pixels uint8 (B, C, H, W), labels int64 (B,) -> pictures float (B, C, H, W) from 0 to 255, and
     targets float (B, classes), each row with the sum 1, as F.cross_entropy takes them

@@ -55,7 +55,8 @@ from torch import Generator, Tensor, nn
 def dropout(x: Tensor, p: float, training: bool, generator: Generator | None = None) -> Tensor:
     """Each number of x is 0 with probability p, else x/(1 − p); x as it is where not `training`.
 
-    x (…), 0 ≤ p < 1 -> (…). All chance comes from `generator`; None is torch's own.
+    x (…), 0 ≤ p < 1 -> (…), on the same device. All chance comes from `generator`; None is torch's
+    own.
     """
     # solution
     if not training:

@@ -397,6 +397,24 @@ def check_mixup_operations(tutor: Tutor) -> None:
     )
 
 
+def check_device(tutor: Tutor) -> None:
+    """cutout and mixup: on the device where the pictures are, such as a GPU"""
+    # A device that every machine has: shapes without numbers
+    pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta")
+    labels = torch.zeros(4, dtype=torch.int64, device="meta")
+    for name, ask in {
+        "cutout": lambda: [tutor.mine.cutout(pixels, 3, Chance())],
+        "mixup": lambda: tutor.mine.mixup(pixels, labels, 10, 1.0, Chance()),
+    }.items():
+        for part in tutor.call(f"with the pictures on another device than the CPU, {name}", ask):
+            tutor.holds(
+                part.device == pixels.device,
+                "an answer on the device of the pictures",
+                f"one on {part.device}",
+                "draw on the generator's device, then take the numbers there: .to(pixels.device)",
+            )
+
+
 def _cut(tutor: Tutor, pixels: Tensor, size: int, generator: Chance, **told: int) -> Tensor:
     got = tutor.ask("cutout", pixels, size, generator, **told)
     if not isinstance(got, Tensor):

@@ -181,6 +181,15 @@ def check_backwards(tutor: Tutor) -> None:
     tutor.equal(slope, got.detach() / x.detach(), what="the slope of Σy by x")
 
 
+def check_device(tutor: Tutor) -> None:
+    """dropout: on the device where x is, such as a GPU"""
+    x = torch.ones(3, 4, device="meta")  # a device that every machine has: shapes without numbers
+    name = "with x on another device than the CPU, dropout"
+    got = tutor.call(name, lambda: tutor.mine.dropout(x, 0.5, True))
+    cause = "give the function that draws device=x.device"
+    tutor.holds(got.device == x.device, "an answer on that device", f"one on {got.device}", cause)
+
+
 class Small(nn.Module):
     """Layers of all kinds."""
 
