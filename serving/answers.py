@@ -38,6 +38,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is of another type"},
     422: {"model": ErrorAnswer, "description": "No item is what the model takes"},
+    429: {"model": ErrorAnswer, "description": "More requests a second than you may"},
     503: {"model": ErrorAnswer, "description": "Too many requests; see Retry-After"},
 }
 

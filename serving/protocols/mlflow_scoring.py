@@ -33,6 +33,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ScoringFailure, "description": "The body is no table that the model takes"},
     413: {"model": ScoringFailure, "description": "The body is too large"},
     415: {"model": ScoringFailure, "description": "The body is of another type"},
+    429: {"model": ScoringFailure, "description": "More requests a second than you may"},
     503: {"model": ScoringFailure, "description": "Too many requests; see Retry-After"},
 }
 

@@ -47,6 +47,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": InferenceFailure, "description": "The tensors are not what the model takes"},
     413: {"model": InferenceFailure, "description": "The body is too large"},
     415: {"model": InferenceFailure, "description": "The body is compressed"},
+    429: {"model": InferenceFailure, "description": "More requests a second than you may"},
     503: {"model": InferenceFailure, "description": "Too many requests; see Retry-After"},
 }
 
