@@ -19,17 +19,27 @@ from labs_core.errors import LabsError
 from labs_core.track import registry
 
 LAB = "week3"
-CHOSEN_HERE = ("optimizer", "scheduler")  # groups in which `week3` means: as it was there
-REMEDY = "Make one: labs run week3. Or do without: labs run week4 start=scratch."
+THEIRS = ("model", "loss", "datamodule")  # rooms that are week 3's and nothing else
+EITHER = ("optimizer", "scheduler")  # groups in which `week3` means: as it was there
+WITHOUT = "Or do without one: labs run week4 start=scratch."
 
 
 def prepare(composed: Composed) -> DictConfig:
     """The lab's configuration, with week 3's in the places that it leaves open.
 
     Raises:
-        LabsError: there is no such model, or it has learnt from other data.
+        LabsError: there is no such model, or it has learnt from other data; or what is week 3's was
+            to be changed here.
     """
     config = composed.config.copy()
+    for room in THEIRS:
+        if config[room] is not None:
+            raise LabsError(
+                f"{room} is week 3's, and cannot be chosen here",
+                "with another one there would be nothing to compare",
+                f"Train it there: labs run {LAB} {room}={config[room]}. Then start from it: "
+                f"labs run week4 start.model={LAB}@latest.",
+            )
     typed = [text.lstrip("+") for text in composed.overrides]
     if config.start.model is None:
         theirs = _by_default(config, typed, composed.choices["profile"])
@@ -38,9 +48,9 @@ def prepare(composed: Composed) -> DictConfig:
         theirs, found = _registered(config)
     with open_dict(config):
         for room in theirs:
-            if room not in config:
+            if config.get(room) is None:
                 config[room] = theirs[room]
-        for group in CHOSEN_HERE:
+        for group in EITHER:
             if composed.choices[group] == LAB:
                 ours = {k: v for k, v in config[group].items() if v is not None}
                 config[group] = OmegaConf.merge(theirs[group], ours)
@@ -63,15 +73,18 @@ def _by_default(config: DictConfig, typed: Iterable[str], profile: str) -> DictC
 def _registered(config: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     """The configuration of the run that a registered model comes from; what it is and came to."""
     uri = config.tracking.uri if config.tracking.enabled else None
+    lab = str(config.start.model).partition("@")[0].partition("/")[0]
+    if lab != LAB:
+        raise LabsError(
+            f"start.model={config.start.model} is no model of {LAB}",
+            "this lab builds on that one",
+            f"Name one of its runs: start.model={LAB}@champion, {LAB}@latest, {LAB}/RUN.",
+        )
     try:
         version = registry.find(config.start.model, uri)
     except LabsError as error:
-        raise LabsError(error.what, error.why, f"{error.remedy.rstrip('.')}. {REMEDY}") from None
-    if version.lab != LAB:
-        raise LabsError(
-            f"start.model={config.start.model} is a model of {version.lab}",
-            remedy=f"This lab builds on {LAB}: start.model={LAB}@champion, {LAB}/RUN …",
-        )
+        remedy = f"{error.remedy.rstrip('.')}. {WITHOUT}"
+        raise LabsError(error.what, error.why, remedy) from None
     theirs = OmegaConf.create(registry.configuration(version, uri))
     assert isinstance(theirs, DictConfig)
     if theirs.data.name != config.data.name:

@@ -84,8 +84,15 @@ def test_other_data_are_refused_with_the_way_out(week3):
     assert "data=textures" in caught.value.remedy
 
 
+@pytest.mark.parametrize("choice", ["model=mlp", "loss=focal"])
+def test_what_is_week_3s_is_chosen_there(week3, choice):
+    with pytest.raises(LabsError, match="is week 3's") as caught:
+        prepared(choice)
+    assert f"labs run week3 {choice}" in caught.value.remedy
+
+
 def test_a_model_of_another_lab_is_refused(week3):
-    with pytest.raises(LabsError):
+    with pytest.raises(LabsError, match="no model of week3"):
         prepared("start.model=week5@champion")
 
 
