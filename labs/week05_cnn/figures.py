@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate, one_hot
+from torch.nn.functional import interpolate, one_hot
 
+from labs.week05_cnn.exercises.convolution import conv2d
 from labs.week05_cnn.gradcam import grad_cam
 from labs_core.train.confusion import confusion_matrix
 
