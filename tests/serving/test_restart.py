@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 HOUSE = {"size": 100, "age of the house": 10}  # 220
 
@@ -40,9 +41,7 @@ def start(bundle: Path, port: int) -> subprocess.Popen[str]:
 def test_a_client_that_tries_again_sees_no_failure_when_the_service_is_killed(
     price_bundle: Path,
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     failures: list[str] = []
     answered = [0] * 4
     retries = [0] * 4

@@ -2,7 +2,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from labs_core.bundle.load import load
 from labs_core.bundle.mlflow_files import write_mlflow_files
 from labs_core.track.mlflow_setup import ENVIRONMENT, prepare_environment
+from tests.ports import free_port
 
 prepare_environment()
 
@@ -111,12 +111,6 @@ def test_the_code_beside_it_is_enough_on_a_machine_without_labs(exported, folder
 
 
 # MLflow's own server, started for real
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

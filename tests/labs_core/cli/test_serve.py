@@ -20,6 +20,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 HOUSE = {"size": 100, "age of the house": 10}  # 220, or 170 and the version's thousand
 
 
@@ -112,9 +114,7 @@ def test_a_bundles_folder_is_served(price_bundle: Path, home: Path) -> None:
 def test_a_registered_model_is_served_by_name(
     store: Path, model: str, task: str, version: str
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with served(model, "--port", str(port), runs=store) as serving:
         assert serving.line == f"Serving week5 (version {version}) on http://127.0.0.1:{port}"
         assert serving.versions() == [(task, version)]

@@ -17,14 +17,9 @@ import pytest
 
 from labs_core.errors import LabsError
 from labs_core.track.tracker import Tracker
+from tests.ports import free_port
 
 ui = importlib.import_module("labs_core.cli.ui")  # labs_core.cli.ui is also the command's name
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import psutil
 import pytest
 
 from labs_core.deploy.write import write
+from tests.ports import free_port
 
 TOOLS = os.environ.get("LABS_IMAGE_TOOLS", "")
 BUILDAH = {**os.environ, "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
@@ -84,13 +84,6 @@ def root(folder: Path) -> Iterator[Path]:
         yield Path(buildah("mount", container))
     finally:
         buildah("rm", container)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

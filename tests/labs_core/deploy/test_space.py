@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from labs_core.bundle.load import load
 from labs_core.deploy import space
 from labs_core.deploy.plan import Plan
 from labs_core.errors import LabsError
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE = 120  # seconds until a space must be there, on a busy machine
@@ -176,8 +176,7 @@ def run(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     @contextmanager
     def running(folder: Path, *command: str) -> Iterator[Space]:
         place = tmp_path_factory.mktemp("running")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         log = place / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(

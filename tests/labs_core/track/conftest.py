@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import requests
 
 from labs_core.paths import ROOT
 from labs_core.track.mlflow_setup import connect, local_uri
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +48,6 @@ def client(runs: Path):
     from mlflow import MlflowClient
 
     return MlflowClient(local_uri(runs), local_uri(runs))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
