@@ -55,10 +55,12 @@ def compose(lab: str, overrides: Sequence[str] = (), profile: str | None = None)
     values = [o for o in parsed if o.key_or_group not in groups]
     for choice in choices:
         _check_option(choice, groups[choice.key_or_group], lab)
-    before = _without_hydra(_compose(lab, [str(o.input_line) for o in choices]))
-    for value in values:
-        _check_value(value, before, lab, groups)
-    after = _compose(lab, [str(o.input_line) for o in parsed])
+    after = _compose(lab, [str(o.input_line) for o in choices])
+    if values:
+        before = _without_hydra(after)
+        for value in values:
+            _check_value(value, before, lab, groups)
+        after = _compose(lab, [str(o.input_line) for o in parsed])
     taken = after.hydra.runtime.choices
     return Composed(
         config=_without_hydra(after),
