@@ -138,11 +138,11 @@ def check_like_torch(tutor: Tutor) -> None:
     got = _dropped(tutor, x, p, Chance(4))
     torch.manual_seed(0)
     other = F.dropout(x, p)
-    for what, mine, right in [
-        ("mean", got.mean(), other.mean()),
-        ("mean of the squares", got.square().mean(), other.square().mean()),
+    for what, mine, right, spread in [  # over draws, of each of the two
+        ("mean", got.mean(), other.mean(), 0.005),
+        ("mean of the squares", got.square().mean(), other.square().mean(), 0.017),
     ]:
-        near = abs(float(mine - right)) < 0.06
+        near = abs(float(mine - right)) < 6 * math.sqrt(2) * spread
         tutor.holds(near, f"a {what} near {float(right):.3g}", f"{float(mine):.3g}")
 
 
