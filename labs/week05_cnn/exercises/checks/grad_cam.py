@@ -78,6 +78,7 @@ def check_map(tutor: Tutor) -> None:
         # So that something speaks for the class
         gradient += 1.5 * features.mean((2, 3), keepdim=True).sign()
         _require_map(tutor, features, gradient)
+        _require_map(tutor, 0.3 * features, 0.3 * gradient)  # little evidence, the same map
 
 
 def check_each_by_itself(tutor: Tutor) -> None:
@@ -119,6 +120,9 @@ def _require_map(tutor: Tutor, features: Tensor, gradient: Tensor) -> None:
     causes = {
         "it is not scaled: divide by the largest number of the map": lambda: relu,
         "scaled by the largest number of all maps: each by its own": lambda: relu / relu.max(),
+        "where there is little evidence the map is not scaled: is the least divisor too large?": (
+            lambda: relu / relu.amax((1, 2), keepdim=True).clamp_min(1)
+        ),
         "the ReLU is missing": lambda: scaled(sums),
         "the ReLU comes after the sum over the channels, not before": (
             lambda: scaled((alpha * features).relu().sum(1))
