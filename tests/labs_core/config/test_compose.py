@@ -124,11 +124,9 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _arguments(made: Any) -> set[str]:
     """The arguments by name; a class's `**options` are those of the class that it hands them to."""
-    functions = (
-        [c.__init__ for c in made.__mro__[:-1] if "__init__" in c.__dict__]
-        if inspect.isclass(made)
-        else [made]
-    )
+    classes = made.__mro__[:-1] if inspect.isclass(made) else ()
+    functions = [c.__init__ for c in classes if "__init__" in c.__dict__]
+    functions = functions or [made]  # a function, or a named tuple
     names: set[str] = set()
     for function in functions:
         arguments = inspect.signature(function).parameters.values()
