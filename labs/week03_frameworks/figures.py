@@ -58,7 +58,8 @@ def augmented_samples(data: Any, classes: Sequence[str], most: int = 6, times: i
     """Training pictures as they are, in the first column, and as the network sees them."""
     changed = data.augmented()
     plain = changed.plain()
-    chosen = _one_of_each(plain, most)
+    _, labels = data.source.splits["train"]
+    chosen = _one_of_each(labels, most)
     fig = Figure(figsize=(0.95 * (times + 1) + 0.6, 0.95 * len(chosen) + 0.5), layout="constrained")
     fig.suptitle("Training pictures, and what the network sees of them", fontsize=11)
     grid = fig.subplots(len(chosen), times + 1, squeeze=False)
@@ -132,10 +133,10 @@ def worst_errors(
     return fig
 
 
-def _one_of_each(pictures: Any, most: int) -> list[int]:
+def _one_of_each(labels: Tensor, most: int) -> list[int]:
     """The first picture of each class, of `most` classes spread over all of them."""
     first: dict[int, int] = {}
-    for index, label in enumerate(pictures.labels.tolist()):
+    for index, label in enumerate(labels.tolist()):
         first.setdefault(label, index)
     found = [first[label] for label in sorted(first)]
     return found[:: math.ceil(len(found) / most)]
