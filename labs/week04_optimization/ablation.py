@@ -177,7 +177,7 @@ def run(
     variant: str, seed: int, settings: Sequence[str], profile: str, name: str, parent: str | None
 ) -> Result:
     """Train and test one variant with one seed; what an earlier session has finished is read."""
-    label = f"{variant.replace(' ', '-').replace(chr(39), '')}-seed{seed}"
+    label = f"{_plain(variant)}-seed{seed}"
     folder = RunFolder(runs_dir() / f"{name}-{label}")
     record = folder.path / "result.json"
     if record.is_file():
@@ -286,7 +286,8 @@ def figure(found: Sequence[Gain]) -> Figure:
 
 
 def _plain(name: str) -> str:
-    return name.replace(" ", "_")
+    """As MLflow takes it, and as a folder may be called."""
+    return name.replace("'", "").replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -80,8 +80,15 @@ def test_a_small_one_from_end_to_end_and_once_more_from_what_is_there(home, caps
                 "where m.key = 'test/acc'"
             ).fetchall()
         )
+        gained = dict(
+            store.execute(
+                "select key, value from latest_metrics where run_uuid = ?", [parent]
+            ).fetchall()
+        )
         assert not store.execute("select * from model_versions").fetchall()
     assert len(children) == 4
+    difference = [float(row["test"]) * (1 if row["variant"] == OURS else -1) for row in rows]
+    assert gained == {"gain/week-4s-recipe": pytest.approx(sum(difference) / 2)}
     assert sorted(kept.values()) == pytest.approx(sorted(float(row["test"]) for row in rows))
 
     checkpoints = sorted(home.glob("*/checkpoints/last.ckpt"))
