@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -137,6 +137,12 @@ class GoodClient:
             f"slowest {max(self.seconds):.3f} s, told to come again {self.refused} times"
         )
 
+    async def is_answered_again(self) -> None:
+        """Wait until it has one more answer."""
+        before = len(self.seconds)
+        while self.thread.is_alive() and len(self.seconds) == before:
+            await asyncio.sleep(0.01)
+
     def _work(self) -> None:
         while not self.finished.is_set() or not self.seconds:
             begun = time.perf_counter()
@@ -208,16 +214,28 @@ def ask_metrics(url: str) -> str:
     return answer.body.decode()
 
 
-def many(url: str, count: int, work: Callable[..., Any]) -> list[Any]:
-    """What `work` returns for each of so many connections, which are all open at once."""
+def many(
+    url: str,
+    count: int,
+    work: Callable[..., Any],
+    together: int = 100,
+    between: Callable[[], Awaitable[None]] | None = None,
+) -> list[Any]:
+    """What `work` returns for each of so many connections, which are all open at once.
+
+    They are opened so many `together`; with more, some would wait for a second in the system's
+    queue. `between` is awaited after each such group.
+    """
     parts = urlsplit(url)
 
     async def main() -> list[Any]:
         wires = []
-        for start in range(0, count, 100):  # or some would wait for a second in the system's queue
-            group = range(start, min(start + 100, count))
+        for start in range(0, count, together):
+            group = range(start, min(start + together, count))
             opened = (asyncio.open_connection(parts.hostname, parts.port) for _ in group)
             wires += await asyncio.gather(*opened)
+            if between:
+                await between()
         try:
             return await asyncio.gather(*(work(*wire) for wire in wires))
         finally:
