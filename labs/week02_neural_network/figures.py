@@ -107,9 +107,10 @@ def learning_rates(found: Mapping[str, Mapping[str, Mapping[float, float]]]) -> 
                 best, losses[best], "o", ms=9, color=colour, label=f"{names[method]}, lr {best:g}"
             )
         axes.set(title=title, xlabel="learning rate", xscale="log", yscale="log")
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center")
         _plain(axes)
     row[0].set_ylabel("validation cross-entropy, logarithmic")
+    row[0].set_ylim(top=2 * row[0].get_ylim()[1])  # the legends' place
     return fig
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     if arguments.picture:
         from labs.week02_neural_network import figures
 
-        figures.learning_rates(found).savefig(arguments.picture)
+        figures.learning_rates(found).savefig(arguments.picture, dpi=120)
 
 
 def ladder(
