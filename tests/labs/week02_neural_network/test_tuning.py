@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from labs.week02_neural_network import figures
 from labs.week02_neural_network.methods import Sgd
 from labs.week02_neural_network.tuning import ladder, row, validation_loss
 from labs_core.config.compose import compose
@@ -34,3 +35,14 @@ def test_rates_that_cannot_be_told_apart_are_named_and_so_is_the_end_of_the_ladd
     line = row("sgd", {0.1: 0.5, 0.2: 0.3, 0.4: 0.29, 0.8: math.inf})
     assert line == "| sgd | 0.1: 0.5000 | 0.2: 0.3000 | 0.4: 0.2900 | 0.8: inf | 0.2 or 0.4 |"
     assert "the end" in row("sgd", {0.1: 0.2, 0.2: 0.3, 0.4: 0.4})
+
+
+def test_the_picture_of_the_ladders_names_the_best_rates_and_bears_a_training_that_diverged():
+    found = {"20 updates": {"sgd": {0.1: 0.5, 0.2: 0.3, 0.4: math.inf}, "adam": {1e-3: 0.4}}}
+    drawn = figures.learning_rates(found)
+    [axes] = drawn.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "SGD, lr 0.2",
+        "Adam, lr 0.001",
+    ]
+    assert math.isfinite(axes.get_ylim()[1])
