@@ -197,7 +197,10 @@ def show(value: Any) -> str:
         text = "[" + ",\n ".join(show(each) for each in value) + "]"
     elif hasattr(value, "shape") and getattr(value, "ndim", False):
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-        numbers = np.array2string(array, precision=5, suppress_small=True, threshold=60)
+        if array.size > 60 and (array == array.flat[0]).all():
+            numbers = f"all {show(array.flat[0].item())}"
+        else:
+            numbers = np.array2string(array, precision=5, suppress_small=True, threshold=60)
         dtype = "" if array.dtype == np.float64 else f" {array.dtype}"
         gap = "\n" if "\n" in numbers else " "
         text = f"array {tuple(array.shape)}{dtype}:{gap}{numbers}"

@@ -133,6 +133,7 @@ def test_a_missing_function_is_named() -> None:
         (np.float32([1, 2]), "array (2,) float32: [1. 2.]"),
         ([1, 2], "[1, 2]"),
         ({"lr": 0.1}, "{lr: 0.1}"),
+        (np.full((9, 9), 200), "array (9, 9) int64: all 200"),
         ([(np.ones(1), 2)], "[[array (1,): [1.],\n 2]]"),
         ({"w": np.ones(1), "n": torch.tensor(3)}, "{w: array (1,): [1.],\n n: 3}"),
         (torch.tensor(0.1, requires_grad=True), "0.1"),
