@@ -277,7 +277,7 @@ def figure(found: Sequence[Gain]) -> Figure:
     axes.set_yticks(range(len(shown)), [gain.variant for gain in shown])
     axes.set(
         xlabel=f"points of test accuracy over week 3's recipe, {len(found[0].gains)} seeds, paired",
-        title="Each addition alone, and all together (bars: 95 % confidence)",
+        title="What each brings (bars: 95 % confidence)",
         ylim=(-0.6, len(shown) - 0.4),
     )
     axes.spines[["top", "right", "left"]].set_visible(False)
