@@ -29,13 +29,16 @@ def confusion_matrix(
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(k), classes, rotation=45, ha="right")
+    if max(map(len, classes)) <= 2:
+        axes.set_xticks(range(k), classes)
+    else:
+        axes.set_xticks(range(k), classes, rotation=45, ha="right")
     axes.set_yticks(range(k), classes)
     axes.set(xlabel="predicted", ylabel="true", title="Test pictures, share of each true class")
     if k <= 20:
         for row, column in zip(*np.nonzero(shares), strict=True):
             share = shares[row, column]
             colour = "white" if share > 0.5 else INK
-            text = f"{share:.2f}".lstrip("0") if share < 1 else "1"
+            text = "1" if share == 1 else "<.01" if share < 0.005 else f"{share:.2f}".lstrip("0")
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     return figure

@@ -21,3 +21,16 @@ def test_a_class_without_examples_is_an_empty_row() -> None:
     [axes] = confusion_matrix(np.array([0, 0]), np.array([0, 0]), ["a", "b"]).axes
     np.testing.assert_array_equal(axes.images[0].get_array(), [[1, 0], [0, 0]])
     assert [text.get_text() for text in axes.texts] == ["1"]
+
+
+def test_a_small_share_is_not_called_none() -> None:
+    labels, predicted = np.zeros(500, int), np.zeros(500, int)
+    predicted[0] = 1
+    [axes] = confusion_matrix(labels, predicted, ["a", "b"]).axes
+    assert [text.get_text() for text in axes.texts] == ["1.00", "<.01"]
+
+
+def test_long_names_stand_aslant() -> None:
+    for name, angle in (("7", 0), ("gravel", 45)):
+        [axes] = confusion_matrix(np.array([0]), np.array([0]), [name]).axes
+        assert [label.get_rotation() for label in axes.get_xticklabels()] == [angle]
