@@ -37,7 +37,7 @@ def main() -> None:
     if len(files) == 2:
         write_verdict(exercise, *map(Path, files))
     seconds, *files = files
-    importlib.import_module(exercise.check_module)
+    judge(exercise, exercise.source, lambda **event: None)  # libraries load parts when first used
     for file, result in zip(files[::2], files[1::2], strict=True):
         write_verdict_in_a_copy(exercise, Path(file), Path(result), int(seconds))
 
