@@ -177,7 +177,9 @@ def test_a_repacked_archive_is_right_when_the_members_that_are_used_are(server, 
 
 
 @pytest.mark.parametrize(
-    "content", [packed({"r/a": b"2"}), packed({"r/b": b"1"}), b"not an archive"]
+    "content",
+    [packed({"r/a": b"2"}), packed({"r/b": b"1"}), b"not an archive"],
+    ids=["other content", "another member", "no archive"],
 )
 def test_an_archive_with_other_members_is_refused(server, tmp_path, content):
     server.files["/r.tar.gz"] = content
