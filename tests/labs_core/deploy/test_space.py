@@ -147,7 +147,7 @@ def write_unexplained(colour_bundle: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def python(
     colour_bundle: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Path:
@@ -169,7 +169,7 @@ def python(
     return program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Run a space: `with run(FOLDER) as space`."""
 
@@ -212,7 +212,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"it did not start: {log.read_text(encoding='utf-8')}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def colours(
     colour_bundle: Path, run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Space]:
@@ -221,7 +221,7 @@ def colours(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def price(
     price_bundle: Path, run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Space]:
