@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class ImageSpec:
     std: tuple[float, ...]
 
 
-class Images(pl.LightningDataModule):
+class Images(pl.LightningDataModule, ABC):
     """Images of all splits in memory; a subclass says where they come from.
 
     Batches are (pixels uint8 (B, C, H, W), labels int64 (B,)).
@@ -63,13 +64,13 @@ class Images(pl.LightningDataModule):
         self.augment = augmentations.by_name(augment)
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
 
+    @abstractmethod
     def read(self) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
         """The class names, and for each split images uint8 (N, H, W, C) and labels (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """The hash of what is on disk."""
-        raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
         """Load all splits into memory, once."""
