@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labs.week01_linear_regression.descent import (
@@ -16,6 +13,7 @@ from labs.week01_linear_regression.descent import (
 )
 from labs.week01_linear_regression.regression import Array, LeastSquares
 from labs_core.data.tables import TableSpec
+from labs_core.train.figures import row_of_axes
 
 OURS, THEIRS, QUIET, INK = "#2563c9", "#e0702d", "#b6bcc6", "#3a4250"
 MUTED = ["#8a93a3", "#d39b6a", "#79a88b", "#a98bbd", "#c9b458"]
@@ -35,7 +33,7 @@ def cost_convergence(problem: LeastSquares, optimum: Array, method: Method) -> F
         StochasticDescent(batch_size=32, lr=None, steps=len(problem.y) // 32 + 1),
         VarianceReducedDescent(batch_size=128, lr=None, steps=len(problem.y) // 128 + 1),
     ]
-    fig, [axes] = _figure(1, (7.5, 4.6))
+    fig, [axes] = row_of_axes(1, (7.5, 4.6))
     others = [other for other in others if str(other) != str(method)]
     for one, color in zip([method, *others], [OURS, *MUTED], strict=False):
         passes, gaps = _descent(problem, optimum, one)
@@ -53,7 +51,7 @@ def coefficients(theta: Array, optimum: Array, spec: TableSpec) -> Figure:
     order = np.argsort(np.abs(optimum[1:])) + 1
     names = [spec.features[i - 1] for i in order]
     rows = np.arange(len(names))
-    fig, [left, right] = _figure(2, (9.5, 1.4 + 0.32 * len(names)), sharey=True)
+    fig, [left, right] = row_of_axes(2, (9.5, 1.4 + 0.32 * len(names)), sharey=True)
 
     left.axvline(0, color=QUIET, lw=1)
     ring = {"ms": 10, "mfc": "none", "mec": THEIRS, "mew": 1.8}
@@ -78,7 +76,7 @@ def residuals(problem: LeastSquares, theta: Array, spec: TableSpec) -> Figure:
     predicted = problem.X @ theta
     residual = problem.y - predicted
     spread = residual.std()
-    fig, [left, right] = _figure(2, (9.5, 4.2))
+    fig, [left, right] = row_of_axes(2, (9.5, 4.2))
 
     left.plot(predicted, residual, "o", ms=4, color=OURS, mew=0, alpha=_alpha(len(residual)))
     left.axhline(0, color=INK, lw=1)
@@ -126,7 +124,7 @@ def conditioning(problem: LeastSquares, spec: TableSpec) -> Figure:
     cost += 0.5 * ((thetas @ pair.hessian()) * thetas).sum(axis=-1)
     gap = cost + pair.lasso * (np.abs(u) + np.abs(v)) - pair.cost(lowest)
 
-    fig, panels = _figure(2, (9.5, 5), sharey=True)
+    fig, panels = row_of_axes(2, (9.5, 5), sharey=True)
     levels = np.linspace(0.1, 1, 12) ** 2 * gap.max()
     named = [("Plain descent", plain), ("With momentum", pushed)]
     for axes, (name, path) in zip(panels, named, strict=True):
@@ -178,20 +176,6 @@ def _path(problem: LeastSquares, method: Method, start: Array) -> Array:
     theta = start.copy()
     memory = method.memory(theta)
     return np.array([start, *(theta.copy() for _ in method.updates(problem, theta, memory))])
-
-
-def _figure(
-    panels: int, size: tuple[float, float], sharey: bool = False
-) -> tuple[Figure, Sequence[Axes]]:
-    fig = Figure(figsize=size, layout="constrained")
-    row = fig.subplots(1, panels, sharey=sharey, squeeze=False)[0]
-    for axes in row:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e8eaee", lw=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelsize=9)
-        axes.title.set_fontsize(11)
-    return fig, row
 
 
 def _alpha(n: int) -> float:

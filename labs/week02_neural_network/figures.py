@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from labs.week02_neural_network.exercises.cross_entropy import softmax
 from labs.week02_neural_network.network import Array, Labels, Pixels
 from labs_core.train.confusion import confusion_matrix
+from labs_core.train.figures import row_of_axes
 
 INK, QUIET, OURS, THEIRS = "#3a4250", "#b6bcc6", "#2563c9", "#e0702d"
 COLOURS = {"SGD": "#8a93a3", "momentum": "#2563c9", "RMSprop": "#d1495b", "Adam": "#2a9d6f"}
@@ -41,7 +42,7 @@ def draw(model: Any, data: Any) -> Iterator[tuple[str, Figure]]:
 
 def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
     """Cross-entropy and errors, training and validation, after each epoch."""
-    fig, [left, right] = _figure(2, (9.5, 3.8))
+    fig, [left, right] = row_of_axes(2, (9.5, 3.8))
     epochs = np.arange(1, len(history) + 1)
     marker = "o" if len(history) < 3 else ""
     names = {"train": "training: shifted, each before its step", "val": "validation"}
@@ -65,7 +66,7 @@ def learning_curves(history: Sequence[dict[str, float]]) -> Figure:
 
 def methods(model: Any, train: tuple[Pixels, Labels], val: tuple[Pixels, Labels]) -> Figure:
     """The four methods on the same digits, from the same weights, each with its own rate."""
-    fig, [left, right] = _figure(2, (9.5, 4.2))
+    fig, [left, right] = row_of_axes(2, (9.5, 4.2))
     for method in model.comparison["methods"].values():
         losses: list[float] = []
         steps, val_losses = [], []
@@ -95,7 +96,7 @@ def learning_rates(found: Mapping[str, Mapping[str, Mapping[float, float]]]) -> 
         found: for each length of training (the title of a panel), for each method's name in the
             configuration, the loss by the rate; ∞ where the training diverges.
     """
-    fig, row = _figure(len(found), (4.75 * len(found), 4.2), sharey=True)
+    fig, row = row_of_axes(len(found), (4.75 * len(found), 4.2), sharey=True)
     names = {name.lower(): name for name in COLOURS}
     for axes, (title, ladders) in zip(row, found.items(), strict=True):
         for method, losses in ladders.items():
@@ -181,17 +182,3 @@ def _plain(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _figure(
-    panels: int, size: tuple[float, float], sharey: bool = False
-) -> tuple[Figure, Sequence[Axes]]:
-    fig = Figure(figsize=size, layout="constrained")
-    row = fig.subplots(1, panels, squeeze=False, sharey=sharey)[0]
-    for axes in row:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e8eaee", lw=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelsize=9)
-        axes.title.set_fontsize(11)
-    return fig, row

@@ -16,6 +16,7 @@ from torch import Tensor
 from labs.week03_frameworks.baseline import plain_loop
 from labs.week03_frameworks.exercises.training_loop import Epoch
 from labs_core.train.confusion import confusion_matrix
+from labs_core.train.figures import row_of_axes
 
 INK, QUIET, OURS, THEIRS = "#3a4250", "#8a93a3", "#2563c9", "#e0702d"
 GOOD, BAD = "#0b7a5c", "#b3261e"
@@ -76,8 +77,7 @@ def augmented_samples(data: Any, classes: Sequence[str], most: int = 6, times: i
 
 def learning_curves(history: History, baseline: History) -> Figure:
     """Cross-entropy and errors after each epoch: this run's, and the plain baseline's."""
-    fig = Figure(figsize=(9.5, 3.9), layout="constrained")
-    left, right = fig.subplots(1, 2)
+    fig, [left, right] = row_of_axes(2, (9.5, 3.9))
     for runs, label, colour in ((history, "this run", OURS), (baseline, "plain MLP", THEIRS)):
         for split, style in (("train", ":"), ("val", "-")):
             epochs = np.arange(1, len(runs) + 1)
@@ -92,11 +92,6 @@ def learning_curves(history: History, baseline: History) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e8eaee", lw=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelsize=9)
-        axes.title.set_fontsize(11)
     left.legend(frameon=False, fontsize=9)
     return fig
 

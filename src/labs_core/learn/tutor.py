@@ -188,7 +188,7 @@ def show(value: Any) -> str:
         return value[:LONGEST]
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
-    if type(value).__name__ == "Generator":  # NumPy's and torch's: an address tells nobody anything
+    if _is_generator(value):  # an address tells nobody anything
         return "a random generator"
     if isinstance(value, dict):
         gap = ",\n " if any(getattr(each, "ndim", 0) for each in value.values()) else ", "
@@ -286,7 +286,14 @@ def _copied(value: Any) -> Any:
         return [_copied(each) for each in value]
     if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
+    if _is_generator(value):  # is meant to change
+        return value
     return value.detach().clone() if hasattr(value, "detach") else copy.deepcopy(value)
+
+
+def _is_generator(value: Any) -> bool:
+    """Whether it is NumPy's or torch's source of chance."""
+    return type(value).__name__ == "Generator"
 
 
 def _same(a: Any, b: Any) -> bool:

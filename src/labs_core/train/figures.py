@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+INK, LINE = "#3a4250", "#e8eaee"
 
 
 def save(figures: Iterable[tuple[str, Figure | str]], folder: Path) -> None:
@@ -16,3 +19,24 @@ def save(figures: Iterable[tuple[str, Figure | str]], folder: Path) -> None:
             (folder / f"{name}.txt").write_text(figure, encoding="utf-8")
             continue
         figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
+
+
+def row_of_axes(
+    count: int, size: tuple[float, float], sharey: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of so many plots side by side, with a light grid and no frame.
+
+    Args:
+        count: plots.
+        size: width and height in inches.
+        sharey: whether they have one vertical scale.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    row = figure.subplots(1, count, squeeze=False, sharey=sharey)[0]
+    for axes in row:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color=LINE, lw=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=9)
+        axes.title.set_fontsize(11)
+    return figure, row

@@ -231,13 +231,13 @@ def check_adam(tutor: Tutor) -> None:
             "the root is missing": _adam(
                 lambda m, s, t, b1, b2, eps: m / (1 - b1**t) / (s / (1 - b2**t) + eps)
             ),
-            "β₁ and β₂ are mixed up": lambda theta, g, m, s, t, lr, beta1, beta2, eps: _adam(
-                lambda m, s, t, b1, b2, eps: m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + eps)
-            )(theta, g, m, s, t, lr, beta2, beta1, eps),
-            "m is averaged with β₂; that belongs to s": _averaged(
-                lambda m, g, beta1, beta2: beta2 * m + (1 - beta2) * g
+            "β₁ and β₂ are mixed up": lambda theta, g, m, s, t, lr, beta1, beta2, eps: _adam()(
+                theta, g, m, s, t, lr, beta2, beta1, eps
             ),
-            "s averages the slopes; their squares are asked for": _averaged(
+            "m is averaged with β₂; that belongs to s": _adam(
+                mean=lambda m, g, beta1, beta2: beta2 * m + (1 - beta2) * g
+            ),
+            "s averages the slopes; their squares are asked for": _adam(
                 square=lambda s, g, beta2: beta2 * s + (1 - beta2) * g
             ),
             "what is remembered is corrected, too: return m and s as they are": _corrected,
@@ -262,31 +262,16 @@ def check_any_shape(tutor: Tutor) -> None:
         tutor.equal(answer, theta - 0.5, what=f"θ of {name}, with its memory switched off,")
 
 
-def _adam(move: Callable[..., Array]) -> Callable[..., tuple[Array, Array, Array]]:
-    """Adam with another last line."""
-
-    def step(
-        theta: Array,
-        g: Array,
-        m: Array,
-        s: Array,
-        t: int,
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-    ) -> tuple[Array, Array, Array]:
-        m, s = beta1 * m + (1 - beta1) * g, beta2 * s + (1 - beta2) * g**2
-        return theta - lr * move(m, s, t, beta1, beta2, eps), m, s
-
-    return step
+def _right_move(m: Array, s: Array, t: int, b1: float, b2: float, eps: float) -> Array:
+    return m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + eps)
 
 
-def _averaged(
+def _adam(
+    move: Callable[..., Array] = _right_move,
     mean: Callable[..., Array] = lambda m, g, beta1, beta2: beta1 * m + (1 - beta1) * g,
     square: Callable[..., Array] = lambda s, g, beta2: beta2 * s + (1 - beta2) * g**2,
 ) -> Callable[..., tuple[Array, Array, Array]]:
-    """Adam with other averages."""
+    """Adam with another last line, or with other averages."""
 
     def step(
         theta: Array,
@@ -300,8 +285,7 @@ def _averaged(
         eps: float,
     ) -> tuple[Array, Array, Array]:
         m, s = mean(m, g, beta1, beta2), square(s, g, beta2)
-        move = m / (1 - beta1**t) / (np.sqrt(s / (1 - beta2**t)) + eps)
-        return theta - lr * move, m, s
+        return theta - lr * move(m, s, t, beta1, beta2, eps), m, s
 
     return step
 

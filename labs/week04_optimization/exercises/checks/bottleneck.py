@@ -11,26 +11,11 @@ import torch
 import torch.profiler
 from torch import Tensor
 
+from labs_core.data.loader import generator as seeded
 from labs_core.learn.tutor import Tutor, show
 
 FEW, MANY = 4, 64  # pictures, for which operations are counted
 BLANK, FILL = 200, 128  # pixels before and after
-
-
-class Chance(torch.Generator):
-    """A generator with a short name, which goes on where it is after a copy was asked for."""
-
-    def __new__(cls, seed: int = 0) -> Chance:
-        """Beginning at a seed."""
-        generator = super().__new__(cls)
-        generator.manual_seed(seed)
-        return generator
-
-    def __repr__(self) -> str:
-        return "generator"
-
-    def __deepcopy__(self, memo: object) -> Chance:
-        return self
 
 
 @dataclass
@@ -154,7 +139,7 @@ def check_square(tutor: Tutor) -> None:
 
         def draw(seed: int, pixels: Tensor = pixels, size: int = size) -> Tensor:
             """What is painted."""
-            got = _cut(tutor, pixels, size, Chance(seed))[0, 0]
+            got = _cut(tutor, pixels, size, seeded(seed))[0, 0]
             tutor.holds(
                 bool(((got == BLANK) | (got == FILL)).all()),
                 f"{FILL} where it is painted, {BLANK} elsewhere",
@@ -184,7 +169,7 @@ def check_pictures(tutor: Tutor) -> None:
         random = torch.Generator().manual_seed(0)
         pixels = torch.randint(150, 256, shape, dtype=torch.uint8, generator=random)
         told = {} if fill == FILL else {"fill": fill}
-        got = _cut(tutor, pixels, size, Chance(2), **told)
+        got = _cut(tutor, pixels, size, seeded(2), **told)
         changed = got != pixels
         tutor.holds(
             bool((got[changed] == fill).all()),
@@ -211,7 +196,7 @@ def check_all_places(tutor: Tutor) -> None:
     count = 6_000
     for height, width, size in CUTS[:3]:
         pixels = torch.full((count, 1, height, width), BLANK, dtype=torch.uint8)
-        painted = _cut(tutor, pixels, size, Chance(1))[:, 0] == FILL
+        painted = _cut(tutor, pixels, size, seeded(1))[:, 0] == FILL
         tutor.holds(
             not bool((painted == painted[0]).all()),
             "a place of its own for each picture",
@@ -243,7 +228,7 @@ def check_cutout_operations(tutor: Tutor) -> None:
     _require_few_operations(
         tutor,
         lambda count: _cut(
-            tutor, torch.zeros(count, 3, 32, 32, dtype=torch.uint8), 8, Chance(count)
+            tutor, torch.zeros(count, 3, 32, 32, dtype=torch.uint8), 8, seeded(count)
         ),
     )
 
@@ -252,7 +237,7 @@ def check_targets(tutor: Tutor) -> None:
     """mixup: the targets hold two labels, in shares with the sum 1"""
     for batch in (2, 5, 16):
         pixels, labels = _batch(batch, side=1)
-        _, targets = _mix(tutor, pixels, labels, batch, 1.0, Chance(3))
+        _, targets = _mix(tutor, pixels, labels, batch, 1.0, seeded(3))
         sums = targets.sum(1)
         tutor.equal(
             sums,
@@ -282,7 +267,7 @@ def check_blends(tutor: Tutor) -> None:
     for batch, side in ((4, 1), (5, 2), (16, 3)):
         pixels, labels = _batch(batch, side)
         for seed in range(4):
-            pictures, targets = _mix(tutor, pixels, labels, batch, 1.0, Chance(seed))
+            pictures, targets = _mix(tutor, pixels, labels, batch, 1.0, seeded(seed))
             own = targets.gather(1, labels[:, None])  # λ
             # With a label for each picture, row i of the targets says which pictures are in it.
             of_picture = targets[:, labels]  # (B, B)
@@ -319,7 +304,7 @@ def check_same_label(tutor: Tutor) -> None:
     """mixup: a partner with the same label"""
     pixels, _ = _batch(2)
     labels = torch.tensor([1, 1])
-    _, targets = _mix(tutor, pixels, labels, 4, 1.0, Chance(0))
+    _, targets = _mix(tutor, pixels, labels, 4, 1.0, seeded(0))
     tutor.equal(targets, [[0.0, 1.0, 0.0, 0.0]] * 2, rtol=1e-4, atol=1e-6, what="the targets")
 
 
@@ -328,7 +313,7 @@ def check_partners(tutor: Tutor) -> None:
     batch, seen = 12, []
     pixels, labels = _batch(batch, side=1)
     for seed in range(3):
-        _, targets = _mix(tutor, pixels, labels, batch, 1.0, Chance(seed))
+        _, targets = _mix(tutor, pixels, labels, batch, 1.0, seeded(seed))
         of_picture = targets[:, labels]
         others = of_picture - torch.diag(of_picture.diag())
         partners = torch.where(others.amax(1) > 0, others.argmax(1), torch.arange(batch))
@@ -352,7 +337,7 @@ def check_shares(tutor: Tutor) -> None:
     batch = 1_000
     pixels, labels = _batch(batch, side=1)
     for alpha in (1.0, 0.2, 4.0):
-        _, targets = _mix(tutor, pixels, labels, batch, alpha, Chance(5))
+        _, targets = _mix(tutor, pixels, labels, batch, alpha, seeded(5))
         own = targets.gather(1, labels[:, None])[:, 0]
         mixed = own[own < 1]  # a picture may be its own partner
         tutor.holds(len(mixed) > 0, "shares of two pictures", "each picture alone")
@@ -393,7 +378,7 @@ def check_mixup_chance(tutor: Tutor) -> None:
 def check_mixup_operations(tutor: Tutor) -> None:
     """mixup: no more operations for many pictures than for few"""
     _require_few_operations(
-        tutor, lambda count: _mix(tutor, *_batch(count), MANY, 0.4, Chance(count))
+        tutor, lambda count: _mix(tutor, *_batch(count), MANY, 0.4, seeded(count))
     )
 
 
@@ -403,8 +388,8 @@ def check_device(tutor: Tutor) -> None:
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta")
     labels = torch.zeros(4, dtype=torch.int64, device="meta")
     for name, ask in {
-        "cutout": lambda: [tutor.mine.cutout(pixels, 3, Chance())],
-        "mixup": lambda: tutor.mine.mixup(pixels, labels, 10, 1.0, Chance()),
+        "cutout": lambda: [tutor.mine.cutout(pixels, 3, seeded(0))],
+        "mixup": lambda: tutor.mine.mixup(pixels, labels, 10, 1.0, seeded(0)),
     }.items():
         for part in tutor.call(f"with the pictures on another device than the CPU, {name}", ask):
             tutor.holds(
@@ -415,7 +400,9 @@ def check_device(tutor: Tutor) -> None:
             )
 
 
-def _cut(tutor: Tutor, pixels: Tensor, size: int, generator: Chance, **told: int) -> Tensor:
+def _cut(
+    tutor: Tutor, pixels: Tensor, size: int, generator: torch.Generator, **told: int
+) -> Tensor:
     got = tutor.ask("cutout", pixels, size, generator, **told)
     if not isinstance(got, Tensor):
         tutor.fail("a tensor", show(got), "is there a `return`?" if got is None else "")
@@ -431,7 +418,12 @@ def _cut(tutor: Tutor, pixels: Tensor, size: int, generator: Chance, **told: int
 
 
 def _mix(
-    tutor: Tutor, pixels: Tensor, labels: Tensor, classes: int, alpha: float, generator: Chance
+    tutor: Tutor,
+    pixels: Tensor,
+    labels: Tensor,
+    classes: int,
+    alpha: float,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     got = tutor.ask("mixup", pixels, labels, classes, alpha, generator)
     if not (isinstance(got, tuple | list) and len(got) == 2):
@@ -548,8 +540,8 @@ def _place_cause(times: dict[Square, int], height: int, width: int, size: int) -
     return "draw row and column with torch.randint, over all of H and of W"
 
 
-def _require_chance(tutor: Tutor, draw: Callable[[Chance], Tensor], cause: str) -> None:
-    generator = Chance(7)
+def _require_chance(tutor: Tutor, draw: Callable[[torch.Generator], Tensor], cause: str) -> None:
+    generator = seeded(7)
     first, second = draw(generator), draw(generator)
     tutor.holds(
         not torch.equal(first, second),
@@ -560,7 +552,7 @@ def _require_chance(tutor: Tutor, draw: Callable[[Chance], Tensor], cause: str) 
     answers = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        answers.append(draw(Chance(8)))
+        answers.append(draw(seeded(8)))
     tutor.holds(
         torch.equal(*answers),
         "the same draw from generators with the same seed",

@@ -10,25 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labs_core.data.loader import generator as seeded
 from labs_core.learn.tutor import Tutor, show
 
 NAN = math.nan
-
-
-class Chance(torch.Generator):
-    """A generator with a short name, which goes on where it is after a copy was asked for."""
-
-    def __new__(cls, seed: int = 0) -> Chance:
-        """Beginning at a seed."""
-        generator = super().__new__(cls)
-        generator.manual_seed(seed)
-        return generator
-
-    def __repr__(self) -> str:
-        return "generator"
-
-    def __deepcopy__(self, memo: object) -> Chance:
-        return self
 
 
 class Weights(Sequence[Tensor]):
@@ -52,7 +37,7 @@ class Weights(Sequence[Tensor]):
 def check_afterwards(tutor: Tutor) -> None:
     """dropout: x as it is, when training is over"""
     for x, p in [(torch.tensor([1.0, -2.0, 4.0]), 0.5), (torch.arange(1.0, 41).reshape(5, 8), 0.2)]:
-        got = tutor.ask("dropout", x, p, training=False, generator=Chance())
+        got = tutor.ask("dropout", x, p, training=False, generator=seeded(0))
         tutor.equal(
             got,
             x,
@@ -77,7 +62,7 @@ def check_values(tutor: Tutor) -> None:
         (torch.tensor([1.0, -2.0, 4.0, 8.0, 16.0]), 0.2),
         (torch.arange(1.0, 41).double().reshape(5, 8), 0.75),
     ]:
-        got = _dropped(tutor, x, p, Chance(1))
+        got = _dropped(tutor, x, p, seeded(1))
         off = got == 0
         tutor.equal(
             got,
@@ -99,7 +84,7 @@ def check_share(tutor: Tutor) -> None:
     """dropout: p is the share that is switched off"""
     count = 20_000
     for p in (0.2, 0.5, 0.9):
-        got = _dropped(tutor, torch.ones(count), p, Chance(2))
+        got = _dropped(tutor, torch.ones(count), p, seeded(2))
         share, error = float((got == 0).double().mean()), math.sqrt(p * (1 - p) / count)
         cause = ""
         if share == 0:
@@ -112,7 +97,7 @@ def check_share(tutor: Tutor) -> None:
 def check_each_by_itself(tutor: Tutor) -> None:
     """dropout: each number is switched off by itself"""
     p, shape = 0.25, (500, 4, 3, 3)
-    off = _dropped(tutor, torch.ones(shape), p, Chance(3)) == 0
+    off = _dropped(tutor, torch.ones(shape), p, seeded(3)) == 0
     for axis, name in enumerate(("examples", "channels", "rows", "columns")):
         together = bool((off == off.narrow(axis, 0, 1)).all())
         tutor.holds(
@@ -135,7 +120,7 @@ def check_each_by_itself(tutor: Tutor) -> None:
 def check_like_torch(tutor: Tutor) -> None:
     """dropout: the mean and the spread of torch.nn.functional.dropout"""
     x, p = torch.linspace(-1, 3, 40_000), 0.3
-    got = _dropped(tutor, x, p, Chance(4))
+    got = _dropped(tutor, x, p, seeded(4))
     torch.manual_seed(0)
     other = F.dropout(x, p)
     for what, mine, right, spread in [  # over draws, of each of the two
@@ -149,7 +134,7 @@ def check_like_torch(tutor: Tutor) -> None:
 def check_chance(tutor: Tutor) -> None:
     """dropout: another draw in each step, and all chance from the generator"""
     x = torch.ones(64)
-    generator = Chance(5)
+    generator = seeded(5)
     first, second = (_dropped(tutor, x, 0.5, generator) for _ in range(2))
     tutor.holds(
         not torch.equal(first, second),
@@ -160,7 +145,7 @@ def check_chance(tutor: Tutor) -> None:
     answers = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        answers.append(_dropped(tutor, x, 0.5, Chance(6)))
+        answers.append(_dropped(tutor, x, 0.5, seeded(6)))
     tutor.holds(
         torch.equal(*answers),
         "the same draw from generators with the same seed",
@@ -175,7 +160,7 @@ def check_chance(tutor: Tutor) -> None:
 def check_backwards(tutor: Tutor) -> None:
     """dropout: the gradient comes back through what is left"""
     x = torch.tensor([1.0, -2.0, 4.0, 8.0, 16.0, 0.5], dtype=torch.float64, requires_grad=True)
-    got = _dropped(tutor, x, 0.5, Chance(7))
+    got = _dropped(tutor, x, 0.5, seeded(7))
     _require_slope(tutor, got)
     (slope,) = torch.autograd.grad(got.sum(), x)
     tutor.equal(slope, got.detach() / x.detach(), what="the slope of Σy by x")

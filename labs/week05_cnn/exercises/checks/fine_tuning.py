@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +27,7 @@ def check_gradual(tutor: Tutor) -> None:
         for e in range(epochs):
             left = Fraction(max(0, epochs - 2 * e), epochs)
             tutor.equal(
-                tutor.ask(
-                    "frozen_stages",
-                    "gradual_unfreezing",
-                    epoch=e,
-                    epochs=epochs,
-                    n_stages=stages + 1,
-                ),
+                _unfrozen(tutor, e, epochs, stages),
                 math.ceil(stages * left),
                 causes={
                     "the head is never frozen: S is n_stages − 1": (
@@ -65,13 +60,7 @@ def check_exact(tutor: Tutor) -> None:
             for stages in (3, 5, 9):
                 left = Fraction(max(0, epochs - 2 * e), epochs)
                 tutor.equal(
-                    tutor.ask(
-                        "frozen_stages",
-                        "gradual_unfreezing",
-                        epoch=e,
-                        epochs=epochs,
-                        n_stages=stages + 1,
-                    ),
+                    _unfrozen(tutor, e, epochs, stages),
                     math.ceil(stages * left),
                     causes={
                         "a rounding error was rounded up: multiply first, divide last": (
@@ -79,6 +68,13 @@ def check_exact(tutor: Tutor) -> None:
                         )
                     },
                 )
+
+
+def _unfrozen(tutor: Tutor, epoch: int, epochs: int, stages: int) -> Any:
+    """How many of so many stages before the head are frozen, by the learner."""
+    return tutor.ask(
+        "frozen_stages", "gradual_unfreezing", epoch=epoch, epochs=epochs, n_stages=stages + 1
+    )
 
 
 class Small(nn.Module):
