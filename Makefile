@@ -18,7 +18,7 @@ WORKERS ?= logical
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := train,tabular,vision,dev
+EXTRAS := train,tabular,text,vision,ray,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test bench ui lint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 from pathlib import Path
@@ -15,9 +14,6 @@ import torch
 from labs_core.bundle.load import load
 from labs_core.config.compose import options
 from labs_core.data.images import ImageArrays
-from labs_core.learn.exercise import exercises
-from labs_core.learn.workspace import file_of
-from labs_core.learn.workspace import start as write_starter
 from labs_core.train import run as training
 from labs_core.train.report import Report
 
@@ -90,38 +86,6 @@ def test_the_same_seed_ends_bit_for_bit_the_same_also_when_stopped(smoke, week3,
     )
     assert ours["measured"] == theirs["measured"]
     assert all(torch.equal(v, ours["state_dict"][k]) for k, v in theirs["state_dict"].items())
-
-
-@pytest.mark.slow
-def test_a_run_with_the_learners_files_is_the_reference_run(
-    labs_cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sign = (
-        "\nimport os, pathlib\n"
-        'if "SIGNS" in os.environ:\n'
-        '    pathlib.Path(os.environ["SIGNS"], __name__.rpartition(".")[2]).touch()\n'
-    )
-    monkeypatch.setenv("LABS_WORKSPACE", str(tmp_path / "workspace"))
-    known = exercises("week4")
-    for exercise in known.values():
-        write_starter(exercise)
-        file_of(exercise).write_text(exercise.solution + sign, encoding="utf-8")
-    code, out, _ = labs_cli("check", "week4")
-    assert code == 0, out
-    signs = tmp_path / "signs"
-    signs.mkdir()
-    run = ("run", "week4", "--profile", "smoke", "--json")
-    reports = []
-    for mine in ([], ["--mine"]):
-        assert not list(signs.iterdir())
-        code, out, err = labs_cli(*run, *mine, env={"SIGNS": str(signs)})
-        assert code == 0, err
-        reports.append(json.loads(out))
-    reference, mine_report = reports
-    assert {path.name for path in signs.iterdir()} == set(known), "every exercise is used"
-    assert mine_report["metrics"] == reference["metrics"]
-    weights = [Path(report["bundle"], "model.onnx").read_bytes() for report in reports]
-    assert weights[0] == weights[1], "to the last bit"
 
 
 def test_the_choices_are_those_of_the_roadmap():
