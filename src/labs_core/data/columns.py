@@ -74,7 +74,7 @@ class Columns(NamedTuple):
 def write_columns(
     folder: Path, schema: Schema, splits: Mapping[str, Iterable[Mapping[str, str]]]
 ) -> None:
-    """A data set's files. Each row is a dict of texts by column; others of its keys are left out."""
+    """A data set's files. A row is a dict of texts by column; what else it holds is left out."""
     for split, rows in splits.items():
         with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, schema.header, extrasaction="ignore", lineterminator="\n")

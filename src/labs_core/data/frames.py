@@ -103,7 +103,7 @@ class Frame(pl.LightningDataModule):
         self._rows = {split: read_rows(self.folder / f"{split}.csv") for split in SPLITS}
         self._rows["train"] = self._rows["train"][: self.limit]
         splits = {split: to_columns(rows, self.schema) for split, rows in self._rows.items()}
-        self.spec = _spec(self.name, self.schema, splits["train"])
+        self.spec = _spec(self.folder.name, self.schema, splits["train"])
         self.splits = splits
 
     def frame(self, split: str) -> Columns:
@@ -137,9 +137,9 @@ class Frame(pl.LightningDataModule):
     def baseline(self) -> dict[str, float]:
         """Always answering what the training rows have most often, or on average.
 
-        Of classes `test/acc`, for the largest one, and `test/loss`, the mean −ln p for the training
-        rows' shares; of numbers `test/rmse` and `test/r2`, for the mean. Where the logarithm counts,
-        both are of ln y, and the first is called `test/rmse_log`.
+        Of classes `test/acc`, for the largest one, and `test/loss`, the mean −ln p for the shares
+        in training; of numbers `test/rmse` and `test/r2`, for the mean. Where the logarithm
+        counts, both are of ln y, and the first is called `test/rmse_log`.
         """
         train, test = self.splits["train"].target, self.splits["test"].target
         if self.spec.classes is not None:
