@@ -42,12 +42,12 @@ class Job(Protocol):
 
     bundle: Bundle
     outputs: tuple[str, ...]
-    """Those of the main graph that `finish` reads."""
+    """Those of the model that `finish` reads."""
     batch: int
     """The most rows that may be run together with other requests; 1 is alone."""
 
     def prepare(self) -> Arrays:
-        """Read the request: the main graph's inputs, batch first, possibly of no rows.
+        """Read the request: the model's inputs, batch first, possibly of no rows.
 
         Raises:
             MuchWorkError: it should not hold up small requests. It is called again then, from a
@@ -270,7 +270,7 @@ def _prepared(job: Job) -> tuple[Arrays, tuple[Any, ...]]:
 
 
 def _outputs(job: Job, several: list[Arrays]) -> dict[str, np.ndarray]:
-    """The graph's outputs for the inputs of one or several jobs of one kind, one after another."""
+    """The model's outputs for the inputs of one or several jobs of one kind, one after another."""
     inputs = several[0]
     if len(several) > 1:
         inputs = {name: np.concatenate([each[name] for each in several]) for name in inputs}
@@ -278,12 +278,12 @@ def _outputs(job: Job, several: list[Arrays]) -> dict[str, np.ndarray]:
 
 
 def run_rows(bundle: Bundle, inputs: Arrays, outputs: Sequence[str]) -> dict[str, np.ndarray]:
-    """Run the main graph over any number of rows, BATCH_SIZE at a time to bound its memory."""
+    """Run the model over any number of rows, BATCH_SIZE at a time to bound its memory."""
     count = len(next(iter(inputs.values()), ()))
     if count <= BATCH_SIZE:
-        return bundle.run(inputs, outputs=outputs) if count else {}
+        return bundle.infer(inputs, outputs) if count else {}
     parts = [
-        bundle.run({k: v[i : i + BATCH_SIZE] for k, v in inputs.items()}, outputs=outputs)
+        bundle.infer({k: v[i : i + BATCH_SIZE] for k, v in inputs.items()}, outputs)
         for i in range(0, count, BATCH_SIZE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
@@ -324,7 +324,7 @@ def _seconds(bundle: Bundle, inputs: Arrays, outputs: Sequence[str], rows: int) 
     for _ in range(5):
         _ELSE.sum()
         begun = time.perf_counter()
-        bundle.run(batch, outputs=outputs)
+        bundle.infer(batch, outputs)
         times.append(time.perf_counter() - begun)
         if times[-1] > BUDGET_S:
             break

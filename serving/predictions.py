@@ -20,7 +20,7 @@ from serving.models import Served
 from serving.service import Service
 
 Arrays = Mapping[str, np.ndarray]
-# Inputs and outputs of the main graph, to one answer a row.
+# Inputs and outputs of the model, to one answer a row.
 Postprocess = Callable[[Bundle, Arrays, Arrays], list[Answer]]
 
 
@@ -59,7 +59,7 @@ class Prediction:
         read: reads the request's items; called in a thread.
         encode: makes the body of the answer of one answer or {"error": …} an item.
         postprocess: makes the answers.
-        outputs: of the main graph, those that `postprocess` reads; None is what the task reads.
+        outputs: of the model, those that `postprocess` reads; None is what the task reads.
         request_id: of the request, for the prediction log.
     """
 

@@ -13,7 +13,7 @@ from labs_core.bundle.format import AGAIN, Manifest
 from labs_core.bundle.session import Graph
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks import InvalidInput, Task, get_task
-from labs_core.tasks.task import Answer
+from labs_core.tasks.task import Answer, Needs
 
 BATCH_SIZE = 64  # bounds the memory of a run over many items
 
@@ -44,10 +44,8 @@ class Bundle:
         self.task: Task = get_task(manifest.task)
         self.task.check_params(self.params)
         self._graphs = dict(graphs)
-        absent = set(self.task.outputs(self.params)) - set(manifest.graphs["model"].outputs)
-        if absent:
-            what = f"The bundle '{self.name}' gives no '{min(absent)}'"
-            raise LabsError(what, f"the task {self.task.name} needs it", AGAIN)
+        for name, needs in self.task.graphs(self.params).items():
+            self._require(name, needs)
 
     def predict(self, items: Sequence[Any], batch_size: int = BATCH_SIZE) -> list[Answer]:
         """One answer for each raw item, in order.
@@ -62,9 +60,23 @@ class Bundle:
                 inputs = self.task.preprocess(items[start : start + batch_size], self.params)
             except InvalidInput as error:
                 raise error.at(start + (error.index or 0)) from None
-            outputs = self.run(inputs, outputs=self.task.outputs(self.params))
+            outputs = self.infer(inputs, self.task.outputs(self.params))
             answers += self.task.postprocess(outputs, self.params)
         return answers
+
+    def infer(
+        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The network's answer to preprocessed rows, through as many graphs as the task runs.
+
+        Args:
+            inputs: as the task's `preprocess` gives them, one row or more.
+            outputs: which of its outputs to give; None for all.
+
+        Returns:
+            arrays by name, batch first.
+        """
+        return self.task.infer(self._graphs, inputs, self.params, outputs)
 
     def run(
         self,
@@ -99,6 +111,22 @@ class Bundle:
             hint = did_you_mean(name, self._graphs)
             raise LabsError(f"The bundle '{self.name}' has no graph '{name}'", remedy=hint)
         return self._graphs[name]
+
+    def _require(self, name: str, needs: Needs) -> None:
+        """Raises LabsError where the graph `name` is not what the task runs."""
+        entry = self.manifest.graphs.get(name)
+        why = f"the task {self.task.name} needs it"
+        if entry is None:
+            raise LabsError(f"The bundle '{self.name}' has no graph '{name}'", why, AGAIN)
+        if absent := set(needs.outputs) - set(entry.outputs):
+            raise LabsError(f"The bundle '{self.name}' gives no '{min(absent)}'", why, AGAIN)
+        if needs.inputs is None or set(needs.inputs) == set(entry.inputs):
+            return
+        raise LabsError(
+            f"The graph '{name}' of the bundle '{self.name}' takes {', '.join(entry.inputs)}",
+            f"the task {self.task.name} gives it {', '.join(needs.inputs)}",
+            AGAIN,
+        )
 
     def examples(self, count: int = 2) -> list[Any]:
         """The first items of the golden batch, as they are written in a JSON request."""

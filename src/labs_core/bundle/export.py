@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,9 @@ class Graph:
     any batch size."""
     outputs: tuple[str, ...]
     """Names of what the module returns."""
+    dynamic: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Free axes beside the batch: input -> axis -> name. Axes of one name have one size. An
+    example's free axis must have at least two; the exported graph takes 0 and 1 as well."""
 
 
 @dataclass
@@ -36,8 +39,8 @@ class Export:
     """What a LightningModule gives for its bundle."""
 
     task: str
-    graphs: dict[str, Graph]
-    """By name; the main one is `model`."""
+    graphs: Mapping[str, Graph | bytes]
+    """By name; the main one is `model`. Where no torch module has it, the ONNX file itself."""
     params: dict[str, Any] = field(default_factory=dict)
     """The task's parameters, JSON-able."""
 
@@ -50,7 +53,6 @@ def to_onnx(graph: Graph) -> bytes:
     """
     module = copy.deepcopy(graph.module).cpu().eval()
     examples = tuple(_several(example.detach().cpu()) for example in graph.inputs.values())
-    batch = torch.export.Dim("batch")
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -59,7 +61,7 @@ def to_onnx(graph: Graph) -> bytes:
                 dynamo=True,
                 input_names=list(graph.inputs),
                 output_names=list(graph.outputs),
-                dynamic_shapes=tuple({0: batch} for _ in examples),
+                dynamic_shapes=_free_axes(graph),
                 external_data=False,
                 verbose=False,
             )
@@ -77,7 +79,21 @@ def to_onnx(graph: Graph) -> bytes:
         _clear(function, *function.value_info, *function.node)
     onnx.checker.check_model(model, full_check=True)
     _require_free_batch(model.graph, type(graph.module).__name__)
+    _require_free_axes(model.graph, graph)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _free_axes(graph: Graph) -> tuple[dict[int, Any], ...]:
+    """For each input in order its free axes, as torch.export wants them."""
+    if unknown := set(graph.dynamic) - set(graph.inputs):
+        raise LabsError(f"{type(graph.module).__name__} has no input '{min(unknown)}'")
+    names = {"batch"} | {name for axes in graph.dynamic.values() for name in axes.values()}
+    dims = {name: torch.export.Dim(name) for name in sorted(names)}
+    return tuple(
+        {0: dims["batch"]}
+        | {axis: dims[name] for axis, name in graph.dynamic.get(each, {}).items()}
+        for each in graph.inputs
+    )
 
 
 def _several(example: Tensor) -> Tensor:
@@ -95,6 +111,18 @@ def _require_free_batch(graph: onnx.GraphProto, name: str) -> None:
                 f"its '{value.name}' has a fixed batch size of {dims[0].dim_value}",
                 "Look for a number in its forward that should be the batch size.",
             )
+
+
+def _require_free_axes(exported: onnx.GraphProto, graph: Graph) -> None:
+    for value in exported.input:
+        dims = value.type.tensor_type.shape.dim
+        for axis, name in graph.dynamic.get(value.name, {}).items():
+            if dims[axis].HasField("dim_value"):
+                raise LabsError(
+                    f"{type(graph.module).__name__} cannot be exported to ONNX",
+                    f"the axis '{name}' of its '{value.name}' is fixed at {dims[axis].dim_value}",
+                    "Give an example of at least two there, and no number of it in its forward.",
+                )
 
 
 def _forget_source(graph: onnx.GraphProto) -> None:

@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from labs_core.errors import LabsError
 from labs_core.tasks.classes import check_labels, classes
 from labs_core.tasks.picture_statistics import picture_statistics
-from labs_core.tasks.task import Answer, InvalidInput, Params
+from labs_core.tasks.task import Answer, InvalidInput, Params, Task
 
 # A 50-megapixel photograph: 150 MB in colour, and up to 600 MB while 32-bit grey becomes 8-bit.
 MAX_PIXELS = 50_000_000
@@ -104,7 +104,7 @@ def check_pixels_together(items: Sequence[Any], limit: int = MAX_PIXELS_TOGETHER
     return total
 
 
-class ImageClassification:
+class ImageClassification(Task):
     """The task `image-classification`; see the module's docstring for its parameters."""
 
     name = "image-classification"

@@ -21,13 +21,13 @@ import numpy as np
 
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.tasks.classes import check_labels, classes, finite
-from labs_core.tasks.task import Answer, InvalidInput, Params
+from labs_core.tasks.task import Answer, InvalidInput, Params, Task
 
 LARGEST = float(np.finfo(np.float32).max)
 ROWS = "rows.json"
 
 
-class Tabular:
+class Tabular(Task):
     """The task `tabular`; see the module's docstring for its parameters."""
 
     name = "tabular"

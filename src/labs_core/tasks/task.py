@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,12 +37,34 @@ class InvalidInput(LabsError):  # noqa: N818 - it names what the item is
         return InvalidInput(self.reason, self.field, index, self.remedy)
 
 
+class Graph(Protocol):
+    """A network as a task runs it."""
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The outputs by name (all where `outputs` is None) for the inputs by name."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task needs of a graph.
+
+    Attributes:
+        outputs: what it must give; it may give more.
+        inputs: what it takes, in any order; None where preprocessing says it.
+    """
+
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...] | None = None
+
+
 class Task(Protocol):
     """One kind of input and output: raw items to graph inputs, graph outputs to answers.
 
     A task holds no state: everything that differs between two bundles of one task is in `params`.
-    All of it is NumPy and Pillow, so that the same code runs in training, in the parity check and
-    in a service without torch.
+    All of it runs without torch, so that the same code runs in training, in the parity check and
+    in a service.
     """
 
     name: str
@@ -53,16 +76,42 @@ class Task(Protocol):
         """Raises LabsError where `params` are not what this task needs."""
 
     def outputs(self, params: Params) -> tuple[str, ...]:
-        """The outputs of the main graph that `postprocess` reads."""
+        """The outputs of `infer` that `postprocess` reads."""
+
+    def graphs(self, params: Params) -> dict[str, Needs]:
+        """The graphs that `infer` runs; one, `model`, where a task does not say otherwise."""
+        return {"model": Needs(self.outputs(params))}
 
     def preprocess(self, items: Sequence[Any], params: Params) -> dict[str, np.ndarray]:
-        """Raw items to the main graph's inputs, batch first; raises InvalidInput for a bad item."""
+        """Raw items to what `infer` takes, batch first; raises InvalidInput for a bad item."""
+
+    def infer(
+        self,
+        graphs: Mapping[str, Graph],
+        inputs: Mapping[str, np.ndarray],
+        params: Params,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Answer preprocessed rows; a row's answer does not depend on the others.
+
+        One run of `model` where a task does not say otherwise.
+
+        Args:
+            graphs: the bundle's, by name; at least those of `graphs`.
+            inputs: from `preprocess`, batch first, one row or more.
+            params: of the task.
+            outputs: which to give; None for all.
+
+        Returns:
+            arrays by name, batch first.
+        """
+        return graphs["model"].run(inputs, outputs)
 
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
-        """The main graph's outputs to one JSON-able answer an item."""
+        """What `infer` gives to one JSON-able answer an item."""
 
     def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
-        """The main graph's inputs to a few named numbers an item, the same names for each.
+        """Preprocessed rows to a few named numbers an item, the same names for each.
 
         They are what is kept of an input to see later whether inputs have changed.
         """

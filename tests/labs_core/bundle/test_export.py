@@ -72,3 +72,52 @@ def test_a_network_that_cannot_be_exported_is_one_clear_error(module):
         to_onnx(Graph(module, {"x": torch.ones(2, 3)}, ("y",)))
     assert "forward" in caught.value.remedy
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("past", [0, 1, 7])
+def test_free_axes_take_any_size_though_the_example_has_one(translators, batch, past):
+    rng = np.random.default_rng(past)
+    module = translators.module
+    depth = module.width // module.heads
+    source = rng.integers(2, module.vocabulary, (batch, 6))
+    source[0, 4:] = 0
+    inputs = {"source": source}
+    memory = translators.sessions["model"].run(inputs)
+    shape = (batch, module.n_layers, module.heads, past, depth)
+    inputs |= memory | {
+        "token": rng.integers(2, module.vocabulary, batch),
+        "position": np.full(batch, past),
+        "past_keys": rng.normal(size=shape).astype(np.float32),
+        "past_values": rng.normal(size=shape).astype(np.float32),
+    }
+    got = translators.sessions["step"].run(inputs)
+    graph = translators.graphs["step"]
+    with torch.no_grad():
+        expected = graph.module(*(torch.from_numpy(inputs[name]) for name in graph.inputs))
+    for name, value in zip(graph.outputs, expected, strict=True):
+        np.testing.assert_allclose(got[name], value.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_free_axes_of_one_name_are_one_axis_of_the_graph(translators):
+    inputs = onnx.load_from_string(translators.onnx["step"]).graph.input
+    dims = {
+        i.name: [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim] for i in inputs
+    }
+    assert dims["source"] == ["batch", "source_length"]
+    assert dims["keys"] == ["batch", 2, 2, "source_length", 8]
+    assert dims["past_values"] == ["batch", 2, 2, "past_length", 8]
+
+
+class FixedLength(nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "complaint"),
+    [({"x": {1: "length"}}, "FixedLength"), ({"y": {1: "l"}}, "no input 'y'")],
+)
+def test_a_free_axis_that_is_fixed_or_not_there_is_refused(dynamic, complaint):
+    with pytest.raises(LabsError, match=complaint):
+        to_onnx(Graph(FixedLength(), {"x": torch.ones(2, 6)}, ("y",), dynamic))
