@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +24,7 @@ from labs_core.errors import LabsError
 from labs_core.learn.mine import keep, require_solved, use
 from labs_core.track.mlflow_setup import shown
 from labs_core.train import folder as run_folders
+from labs_core.train import ranks
 from labs_core.train.folder import RunFolder
 from labs_core.train.report import Report
 
@@ -45,27 +49,33 @@ def start(lab: str, overrides: Sequence[str], profile: str | None, mine: bool = 
         LabsError: whatever the user can mend; before anything heavy is imported where possible.
         Stopped: Ctrl-C; the run can be resumed.
     """
-    _help_if_worker()
+    _help_if_started_by_lightning()
     composed = compose(lab, overrides, profile)
-    _refuse_password(composed.config)
+    refuse_password(composed.config)
+    ranks.require_all(composed.config.trainer)
+    if not ranks.is_first():
+        ensure_data(composed.config)
+        _help()
     if mine:
         require_solved(lab)
-    composed = _prepared(composed)
-    _ensure_data(composed.config)
+    composed = prepared(composed)
+    ensure_data(composed.config)
     folder = _new_folder(lab, composed, mine)
     return _live(folder, composed.config, resumed=False)
 
 
 def resume(lab: str, name: str | None) -> Report:
     """Go on with an unfinished run, with the configuration that it was started with."""
-    _help_if_worker()
+    _help_if_started_by_lightning()
+    if not ranks.is_first():
+        _help()
     folder = run_folders.resumable(catalog.get_lab(lab).name, name)
     config = _config_of(folder)
-    _ensure_data(config)
+    ensure_data(config)
     return _live(folder, config, resumed=True)
 
 
-def _refuse_password(config: DictConfig) -> None:
+def refuse_password(config: DictConfig) -> None:
     """The configuration is sent to the server, where everybody can read it."""
     tracking = OmegaConf.to_container(config.tracking, resolve=False)  # ${oc.env:…} tells nothing
     assert isinstance(tracking, dict)
@@ -78,7 +88,7 @@ def _refuse_password(config: DictConfig) -> None:
         )
 
 
-def _prepared(composed: Composed) -> Composed:
+def prepared(composed: Composed) -> Composed:
     """The configuration as the lab itself completes it, from an earlier lab's model say.
 
     `prepare` in a lab.yaml names the function. It is called once: a resumed run has its answer.
@@ -89,7 +99,7 @@ def _prepared(composed: Composed) -> Composed:
     return replace(composed, config=complete(composed))
 
 
-def _ensure_data(config: DictConfig) -> None:
+def ensure_data(config: DictConfig) -> None:
     from labs_core.data import store
 
     for room in data_rooms(config):
@@ -128,21 +138,29 @@ def _config_of(folder: RunFolder) -> DictConfig:
 _WORKERS_FOLDER = "LABS_RUN_FOLDER"
 
 
-def _help_if_worker() -> None:
-    """Lightning starts the command again for each further process of trainer=ddp; they only fit."""
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        return
+def _help_if_started_by_lightning() -> None:
+    """Lightning starts the command again for each further process of trainer=ddp on a machine."""
+    if _WORKERS_FOLDER in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0:
+        _fit_only(RunFolder(Path(os.environ[_WORKERS_FOLDER])))
+
+
+def _help() -> NoReturn:
+    """What a process does that torchrun, Slurm or a person has started beside rank 0."""
+    own = Path(tempfile.mkdtemp(prefix="labs-rank-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    folder = ranks.ask(own)
+    os.environ[_WORKERS_FOLDER] = str(folder.path)  # for those that Lightning starts here
+    ensure_data(_config_of(folder))
+    _fit_only(folder)
+
+
+def _fit_only(folder: RunFolder) -> NoReturn:
+    """The part of a rank other than 0: it fits, and ends."""
     # Stopping is the first process's business; it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    if _WORKERS_FOLDER not in os.environ:
-        raise LabsError(
-            "labs run starts its processes itself",
-            remedy="Start it once, with trainer=ddp trainer.devices=N.",
-        )
     from labs_core.train.work import help_fit
 
-    folder = RunFolder(Path(os.environ[_WORKERS_FOLDER]))
     _use_mine(folder)
     help_fit(folder, _config_of(folder))
     sys.exit(0)
@@ -150,7 +168,7 @@ def _help_if_worker() -> None:
 
 def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
     os.environ[_WORKERS_FOLDER] = str(folder.path)
-    with folder.locked(), _signals(folder.name):
+    with folder.locked(), _signals(folder.name), ranks.telling(folder):
         folder.update(state="running")
         _use_mine(folder)
         from labs_core.train.work import work
