@@ -7,7 +7,7 @@ the shared `configs/` second, so `model=` finds the lab's models and `optimizer=
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,19 +85,50 @@ def data_rooms(config: DictConfig) -> Iterator[DictConfig]:
                 yield from data_rooms(node)
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    parsed = []
-    for text in overrides:
-        override = _parse_one(text)
-        if override is None:
+def parse(text: str) -> Override:
+    """One override in Hydra's grammar; it may name several values, for a sweep.
+
+    Raises LabsError where it cannot be read.
+    """
+    override = _parse_one(text)
+    if override is None:
+        raise LabsError(
+            f"'{text}' cannot be read",
+            remedy="Write settings as key=value, such as optimizer.lr=0.01 or model=vit; "
+            "quote a value with special characters: data.root=\"'my photos'\".",
+        )
+    return override
+
+
+def check(overrides: Iterable[Override], composed: Composed) -> None:
+    """Hold more overrides, each alone, against a configuration, without composing it anew.
+
+    Raises LabsError: see `compose`.
+    """
+    lab = composed.config.lab.name
+    groups = _groups(lab)
+    for override in overrides:
+        if override.key_or_group in groups:
+            _check_option(override, groups[override.key_or_group], lab)
+            continue
+        _check_value(override, composed.config, lab, groups)
+        if override.is_add() or override.is_force_add() or override.is_delete():
+            continue
+        try:
+            OmegaConf.update(composed.config.copy(), override.key_or_group, override.value())
+        except OmegaConfBaseException as error:
             raise LabsError(
-                f"'{text}' cannot be read",
-                remedy="Write settings as key=value, such as optimizer.lr=0.01 or model=vit; "
-                "quote a value with special characters: data.root=\"'my photos'\".",
-            )
+                f"{override.input_line!s} does not fit", str(error).splitlines()[0]
+            ) from None
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parsed = [parse(text) for text in overrides]
+    for override in parsed:
         if override.is_sweep_override():
-            raise LabsError(f"'{text}' names several values", remedy="A run takes one of them.")
-        parsed.append(override)
+            raise LabsError(
+                f"'{override.input_line}' names several values", remedy="A run takes one of them."
+            )
     return parsed
 
 

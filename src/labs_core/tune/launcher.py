@@ -3,7 +3,7 @@
 A sweep hands trials to a launcher while that has room, and takes events until none is left:
 
     launcher.submit(trial)            a free worker begins
-    launcher.next_event()  Reported   a value of the monitored metric; to be answered where the trial says so
+    launcher.next_event()  Reported   the monitored metric; to be answered if `trial.answered`
                            Ended      the trial's own account: finished, pruned, diverged, failed
                            Lost       its worker died or was ended; there is no account
 
