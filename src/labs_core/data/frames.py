@@ -25,6 +25,8 @@ class Column:
     """Whether values are missing anywhere in the data set, so that a row may come without one."""
     categories: tuple[str, ...] = ()
     """The levels of a category that the training rows have: from low to high, or by name."""
+    order: tuple[str, ...] = ()
+    """All levels from low to high, seen or not, where they have an order."""
     mean: float = 0.0
     """Of a number, without the missing ones; so are its ends."""
     minimum: float = 0.0
@@ -176,10 +178,11 @@ def _spec(name: str, schema: Schema, train: Columns) -> FrameSpec:
         if field.kind == "number":
             ends = float(present.min()), float(present.max())
             mean = float(present.mean(dtype=np.float64))
-            columns.append(Column(field.name, field.kind, field.missing, (), mean, *ends))
+            column = Column(field.name, field.kind, field.missing, (), (), mean, *ends)
         else:
             levels = _levels(present, field.order) if field.kind == "category" else ()
-            columns.append(Column(field.name, field.kind, field.missing, levels))
+            column = Column(field.name, field.kind, field.missing, levels, field.order)
+        columns.append(column)
     return FrameSpec(tuple(columns), schema.target, schema.classes, schema.log, name)
 
 
