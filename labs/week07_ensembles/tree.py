@@ -53,7 +53,10 @@ class Ranked:
 
     @classmethod
     def of(cls, X: Array) -> Ranked:
-        """Rank float32 rows (N, F); NaN is a missing value. Remembered as long as X lives."""
+        """Rank float32 rows (N, F); NaN is a missing value.
+
+        Remembered as long as X lives, which must not change.
+        """
         number = id(X)
         if number not in _RANKED:
             _RANKED[number] = cls._of(X)
@@ -243,7 +246,7 @@ class _Level:
 
 
 def _first_maximum(numbers: Array, group: Indices) -> Indices:
-    """The place of the first largest number of each group; group ascends. (S,), (S,) -> (groups,)"""
+    """Where each group has its largest number first; group ascends. (S,), (S,) -> (groups,)"""
     begins = np.flatnonzero(np.diff(group, prepend=-1))
     largest = np.maximum.reduceat(numbers, begins)
     sizes = np.diff(begins, append=len(group))

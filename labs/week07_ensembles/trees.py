@@ -59,16 +59,6 @@ class Trees(NamedTuple):
             yield Tree(*(column[begin:end] for column in self[1:]))
             begin = int(end)
 
-    def depth(self) -> int:
-        """Splits on the longest way from a root to a leaf."""
-        longest = 0
-        for tree in self.each():
-            depth = np.zeros(len(tree.feature), np.int64)
-            for node in np.flatnonzero(tree.feature != LEAF):  # a child has a higher number
-                depth[[tree.left[node], tree.right[node]]] = depth[node] + 1
-            longest = max(longest, int(depth.max()))
-        return longest
-
 
 @dataclass(frozen=True)
 class TreeModel:
@@ -101,17 +91,3 @@ class TreeModel:
         for tree in islice(self.trees.each(), after, None):
             total += tree.value[leaves(tree, X)]
         return total
-
-
-def importance(trees: Trees, features: int) -> Array:
-    """The share of each feature in all that the splits have lowered the impurity. (F,), sum 1
-
-    Each tree counts the same (Breiman 2001, as in scikit-learn). It is measured on training rows
-    and favours features with many values; `permutation_importance` does not. All 0 without a split.
-    """
-    shares = np.zeros(features)
-    for tree in trees.each():
-        inner = tree.feature != LEAF
-        one = np.bincount(tree.feature[inner], weights=tree.gain[inner], minlength=features)
-        shares += one / one.sum() if one.sum() > 0 else one
-    return shares / shares.sum() if shares.sum() > 0 else shares

@@ -113,8 +113,8 @@ def variance(sums: Array) -> Array:
 def gains(left: Array, total: Array, impurity: Impurity) -> Array:
     """By how much a split lowers the impurity, I − n_L/n I_L − n_R/n I_R.
 
-    left: sums of the left side (1 + C, …), total: of both sides, of the same shape or one that NumPy
-    repeats to it. No side is empty. -> (…)
+    left: sums of the left side (1 + C, …). total: those of both sides, in the same shape or one
+    that NumPy repeats to it. No side is empty. -> (…)
     """
     # solution
     right = total - left
@@ -177,7 +177,8 @@ def grow(
     features: asked once at each node that is to be split, for the features that may be looked at
     there. None: all.
 
-    A node whose rows are all alike in `rows` stays a leaf, and so does one without an allowed split.
+    A node whose columns of `rows` are all the same stays a leaf, and so does one without an allowed
+    split.
     No missing value comes here: missing_left is False everywhere.
     """
     # solution
@@ -209,7 +210,7 @@ def grow(
 
 
 def _value(rows: Array) -> Array:
-    """What a node answers: the shares of its classes, or the means of y and y². (1 + C, N) -> (C,)"""
+    """A node's answer: the shares of its classes, or the means of y and y². (1 + C, N) -> (C,)"""
     sums = rows.sum(axis=1)
     return sums[1:] / sums[0]
 
