@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import labs_core
 from labs_core.bundle.bundle import Bundle
+from labs_core.tasks import tabular_rows
 from labs_core.track.mlflow_setup import prepare_environment
 
 if TYPE_CHECKING:
@@ -83,8 +84,16 @@ def _signature(bundle: Bundle) -> ModelSignature:
     from mlflow.types.schema import ColSpec, DataType, Map, Schema
 
     if bundle.task.field is None:
-        features = bundle.params["features"]
-        inputs = Schema([ColSpec(DataType.double, feature["name"]) for feature in features])
+        inputs = Schema(
+            [
+                ColSpec(
+                    DataType.double if tabular_rows.kind(feature) == "number" else DataType.string,
+                    feature["name"],
+                    required=not tabular_rows.may_be_absent(feature),
+                )
+                for feature in bundle.params["features"]
+            ]
+        )
     else:
         # MLflow's server decodes the base64 text of a binary column before it calls the model.
         inputs = Schema([ColSpec(DataType.binary, bundle.task.field)])

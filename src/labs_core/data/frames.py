@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -55,6 +56,13 @@ class FrameSpec:
     def texts(self) -> tuple[Column, ...]:
         """The columns of `Columns.texts`, in order."""
         return tuple(column for column in self.columns if column.kind != "number")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the task `tabular` for a bundle that takes these columns."""
+        labels = None if self.classes is None else list(self.classes)
+        features = [_feature(column) for column in self.columns]
+        return {"features": features, "target": {"name": self.target}, "labels": labels}
 
 
 class Whole:
@@ -184,6 +192,15 @@ def _spec(name: str, schema: Schema, train: Columns) -> FrameSpec:
             column = Column(field.name, field.kind, field.missing, levels, field.order)
         columns.append(column)
     return FrameSpec(tuple(columns), schema.target, schema.classes, schema.log, name)
+
+
+def _feature(column: Column) -> dict[str, Any]:
+    feature = {"name": column.name, "kind": column.kind, "missing": column.missing}
+    if column.kind == "number":
+        return {**feature, "mean": column.mean, "min": column.minimum, "max": column.maximum}
+    if column.kind == "category":
+        return {**feature, "categories": list(column.categories)}
+    return feature
 
 
 def _levels(present: np.ndarray, order: tuple[str, ...]) -> tuple[str, ...]:

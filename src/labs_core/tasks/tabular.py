@@ -1,29 +1,38 @@
-"""Tables: a row of numbers in, a number or a label out.
+"""Tables: a row of numbers and texts in, a number or a label out.
 
 Parameters in bundle.json:
-    features  [{"name", "mean", "min", "max"}, …] in the order of the network's input
+    features  [{"name", …}, …] in the order of a row; each with
+              kind        number (where it is not said), category or text
+              mean, min, max  of a number in the training data
+              categories  of a category: the levels in the training data, in order
+              missing     whether values are missing in the data; not said where the model could do
+                          nothing with a missing value
     target    {"name", …} what is predicted
     labels    null for a number (regression), or the K class names
 
-The main graph takes `features` float32 (N, F) and gives `prediction` float32 (N,) or
-`probabilities` float32 (N, K).
+A missing value is null. Where `missing` is true the field may also be left out; where it is false
+null is taken, too, and handled as the model's encoding fills in what is missing; where it is not
+said null is refused. An empty text is a missing one. A category that training has not seen is
+taken, and handled as the encoding handles rare ones.
+
+The main graph takes `features` float32 (N, F), the numbers in order, NaN where missing; and, where
+there are categories or texts, `texts` string (N, C), "" where missing. It gives `prediction`
+float32 (N,) or `probabilities` float32 (N, K).
 """
 
 from __future__ import annotations
 
 import json
-import math
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from labs_core.errors import LabsError, did_you_mean
+from labs_core.errors import LabsError
 from labs_core.tasks.classes import check_labels, classes, finite
+from labs_core.tasks.tabular_rows import KINDS, LARGEST, Feature, Value, kind, read_row
 from labs_core.tasks.task import Answer, InvalidInput, Params, Task
 
-LARGEST = float(np.finfo(np.float32).max)
 ROWS = "rows.json"
 
 
@@ -38,12 +47,11 @@ class Tabular(Task):
         features, target = params.get("features"), params.get("target")
         if not (isinstance(features, list | tuple) and features and all(map(_named, features))):
             raise LabsError(f"Task {self.name}", "'features' is not a list of {'name': …}")
-        if len(set(_names(params))) != len(features):
+        if len({feature["name"] for feature in features}) != len(features):
             raise LabsError(f"Task {self.name}", "two features have one name")
         for feature in features:
-            if not _has_range(feature):
-                why = f"'{feature['name']}' lacks finite numbers 'mean' and 'min' ≤ 'max'"
-                raise LabsError(f"Task {self.name}", why)
+            if reason := _unfit(feature):
+                raise LabsError(f"Task {self.name}", f"'{feature['name']}' {reason}")
         if not _named(target):
             raise LabsError(f"Task {self.name}", "'target' is not {'name': …}")
         if params.get("labels") is not None:
@@ -54,15 +62,21 @@ class Tabular(Task):
         return ("prediction",) if params.get("labels") is None else ("probabilities",)
 
     def preprocess(self, items: Sequence[Any], params: Params) -> dict[str, np.ndarray]:
-        """N rows, each a dict by feature or a list in order, to `features` float32 (N, F)."""
-        names = _names(params)
-        rows = np.empty((len(items), len(names)), np.float32)
+        """N rows, each a dict by feature or a list in order, to `features`, and `texts` if any."""
+        features, rows = params["features"], []
         for index, item in enumerate(items):
             try:
-                rows[index] = _row(item, names)
+                rows.append(read_row(item, features))
             except InvalidInput as error:
                 raise error.at(index) from None
-        return {"features": rows}
+        numbers, texts = _places(features)
+        inputs = {"features": np.empty((len(rows), len(numbers)), np.float32)}
+        for n, row in enumerate(rows):
+            inputs["features"][n] = [np.nan if row[i] is None else row[i] for i in numbers]
+        if texts:
+            cells = [[row[i] or "" for i in texts] for row in rows]
+            inputs["texts"] = np.array(cells, object).reshape(len(rows), len(texts))
+        return inputs
 
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
         """`{"prediction": x}`, or `{"label": …, "probabilities": {…}}`, for each row."""
@@ -74,14 +88,27 @@ class Tabular(Task):
         return [{"prediction": value} for value in prediction.tolist()]
 
     def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
-        """The features themselves, by name, as the network sees them."""
-        names = _names(params)
-        return [dict(zip(names, row, strict=True)) for row in inputs["features"].tolist()]
+        """The features by name, as the network sees them; one that is missing is left out.
 
-    def to_json(self, item: Any, params: Params) -> dict[str, float]:
-        """The row as a dict by feature."""
-        names = _names(params)
-        return dict(zip(names, _row(item, names), strict=True))
+        A number is itself, a category its place among those of the training data (−1 for one that
+        is not there), a text its length in characters.
+        """
+        features = params["features"]
+        numbers, texts = _places(features)
+        rows: list[dict[str, float]] = [
+            {features[i]["name"]: value for i, value in zip(numbers, row, strict=True)}
+            for row in inputs["features"].tolist()
+        ]
+        for place, i in enumerate(texts):
+            measure, name = _measure(features[i]), features[i]["name"]
+            for row, text in zip(rows, inputs["texts"][:, place], strict=True):
+                row[name] = measure(text) if text else np.nan
+        return [{name: value for name, value in row.items() if value == value} for row in rows]
+
+    def to_json(self, item: Any, params: Params) -> dict[str, Value]:
+        """The row as a dict by feature, null where a value is missing."""
+        names = [feature["name"] for feature in params["features"]]
+        return dict(zip(names, read_row(item, params["features"]), strict=True))
 
     def dump_inputs(self, items: Sequence[Any], params: Params) -> dict[str, bytes]:
         """One JSON file with all rows."""
@@ -94,57 +121,47 @@ class Tabular(Task):
         return rows
 
 
-def _row(item: Any, names: list[str]) -> list[float]:
-    """The numbers of one row in the order of `names`."""
-    if isinstance(item, Mapping):
-        for name in item:
-            if name not in names:
-                hint = did_you_mean(str(name), names)
-                raise InvalidInput("there is no such feature", str(name)[:80], remedy=hint)
-        for name in names:
-            if name not in item:
-                raise InvalidInput("the feature is missing", name)
-        values = [item[name] for name in names]
-    elif isinstance(item, list | tuple | np.ndarray):
-        if len(item) != len(names):
-            raise InvalidInput(
-                f"{len(item)} values for {len(names)} features",
-                remedy=f"The order is: {', '.join(names)}.",
-            )
-        values = list(item)
-    else:
-        raise InvalidInput(
-            f"{type(item).__name__} is not a row",
-            remedy="Send the numbers by feature, or as a list in order.",
-        )
-    return [_number(value, name) for value, name in zip(values, names, strict=True)]
+def _places(features: Sequence[Feature]) -> tuple[list[int], list[int]]:
+    """Which features are numbers, and which are texts or categories."""
+    numbers = [n for n, feature in enumerate(features) if kind(feature) == "number"]
+    return numbers, [n for n in range(len(features)) if n not in numbers]
 
 
-def _number(value: Any, name: str) -> float:
-    # A bool is an int to Python; a client that sends true for a number has mixed up its columns.
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        kind = "null" if value is None else type(value).__name__
-        raise InvalidInput(f"{kind} is not a number", name)
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if math.isnan(number):
-        raise InvalidInput("NaN is not a number", name)
-    if abs(number) > LARGEST:
-        raise InvalidInput("the number is infinite or too large for 32 bits", name)
-    return number
-
-
-def _names(params: Params) -> list[str]:
-    return [feature["name"] for feature in params["features"]]
+def _measure(feature: Feature) -> Callable[[str], float]:
+    """What makes a number of a text."""
+    if kind(feature) == "text":
+        return lambda text: float(len(text))
+    places = {level: float(place) for place, level in enumerate(feature["categories"])}
+    return lambda text: places.get(text, -1.0)
 
 
 def _named(entry: Any) -> bool:
     return isinstance(entry, Mapping) and isinstance(entry.get("name"), str) and bool(entry["name"])
 
 
-def _has_range(feature: Mapping[str, Any]) -> bool:
+def _unfit(feature: Feature) -> str:
+    """Why rows with this feature could not be read or shown; empty where they can."""
+    if feature.get("kind", "number") not in KINDS:
+        return f"is of none of the kinds {', '.join(KINDS)}"
+    if not isinstance(feature.get("missing", False), bool):
+        return "has a 'missing' that is neither true nor false"
+    if kind(feature) == "number" and not _has_range(feature):
+        return "lacks finite numbers 'mean' and 'min' ≤ 'max'"
+    if kind(feature) == "category" and not _has_levels(feature):
+        return "lacks 'categories', a list of distinct texts"
+    return ""
+
+
+def _has_levels(feature: Feature) -> bool:
+    levels = feature.get("categories")
+    if not isinstance(levels, list | tuple) or not levels:
+        return False
+    return all(isinstance(each, str) and each for each in levels) and len(set(levels)) == len(
+        levels
+    )
+
+
+def _has_range(feature: Feature) -> bool:
     """Whether a form for people can be made: where the feature begins, ends and usually is."""
     values: list[Any] = [feature.get(key) for key in ("min", "max", "mean")]
     for value in values:

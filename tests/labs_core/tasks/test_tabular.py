@@ -122,3 +122,133 @@ def test_golden_rows_come_back_exactly():
 def test_bad_parameters_are_named(change, reason):
     with pytest.raises(LabsError, match=reason):
         get_task("tabular").check_params({**PARAMS, **change})
+
+
+RAW = {
+    "features": [
+        {"name": "Age", "kind": "number", "missing": True, "mean": 30.0, "min": 0.4, "max": 80.0},
+        {"name": "Name", "kind": "text", "missing": False},
+        {
+            "name": "Fare",
+            "kind": "number",
+            "missing": False,
+            "mean": 32.0,
+            "min": 0.0,
+            "max": 512.0,
+        },
+        {"name": "Port", "kind": "category", "missing": True, "categories": ["C", "Q", "S"]},
+    ],
+    "target": {"name": "Survived"},
+    "labels": ["died", "survived"],
+}
+PASSENGER = {"Age": 22, "Name": "Braund, Mr. Owen", "Fare": 7.25, "Port": "S"}
+
+
+@pytest.mark.parametrize(
+    "item", [PASSENGER, list(PASSENGER.values()), dict(reversed(PASSENGER.items()))]
+)
+def test_numbers_and_texts_go_to_their_own_inputs_in_order(item):
+    inputs = get_task("tabular").preprocess([item, item], RAW)
+    assert inputs["features"].dtype == np.float32
+    assert inputs["features"].tolist() == [[22.0, 7.25]] * 2
+    assert inputs["texts"].dtype == object
+    assert inputs["texts"].tolist() == [["Braund, Mr. Owen", "S"]] * 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Age": None, "Port": None},
+        {"Age": math.nan, "Port": ""},
+        {"Age": np.float32("nan"), "Port": math.nan},  # as pandas writes both
+    ],
+)
+def test_a_missing_value_is_nan_or_an_empty_text(change):
+    inputs = get_task("tabular").preprocess([{**PASSENGER, **change}], RAW)
+    assert np.isnan(inputs["features"][0, 0])
+    assert inputs["texts"].tolist() == [["Braund, Mr. Owen", ""]]
+
+
+def test_what_is_missing_in_the_data_may_be_left_out():
+    task = get_task("tabular")
+    given = {name: PASSENGER[name] for name in ("Name", "Fare")}
+    inputs = task.preprocess([given], RAW)
+    assert np.isnan(inputs["features"][0, 0])
+    assert inputs["texts"][0, 1] == ""
+    assert task.to_json(given, RAW) == {**PASSENGER, "Age": None, "Port": None}
+
+
+def test_what_is_never_missing_in_the_data_may_be_null_but_not_left_out():
+    task = get_task("tabular")
+    inputs = task.preprocess([{**PASSENGER, "Fare": None, "Name": None}], RAW)
+    assert np.isnan(inputs["features"][0, 1])
+    assert inputs["texts"][0, 0] == ""
+    with pytest.raises(InvalidInput, match="missing") as caught:
+        task.preprocess([{"Age": 1, "Name": "x", "Port": "S"}], RAW)
+    assert caught.value.field == "Fare"
+
+
+def test_a_category_that_training_has_not_seen_is_taken():
+    inputs = get_task("tabular").preprocess([{**PASSENGER, "Port": "Le Havre"}], RAW)
+    assert inputs["texts"][0, 1] == "Le Havre"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        ({"Age": "22"}, "Age", "str is not a number"),
+        ({"Age": ""}, "Age", "str is not a number"),
+        ({"Age": math.inf}, "Age", "infinite"),
+        ({"Name": 3}, "Name", "int is not a text"),
+        ({"Port": True}, "Port", "bool is not a text"),
+        ({"Port": ["S"]}, "Port", "list is not a text"),
+        ({"Name": b"x"}, "Name", "bytes is not a text"),
+        ({"Name": "half \ud800 of a pair"}, "Name", "not valid Unicode"),
+        ({"Cabin": "C85"}, "Cabin", "no such feature"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(change, field, reason):
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        get_task("tabular").preprocess([PASSENGER, {**PASSENGER, **change}], RAW)
+    assert (caught.value.index, caught.value.field) == (1, field)
+
+
+def test_a_text_that_may_not_be_missing_may_not_be_empty():
+    strict = {**RAW, "features": [{"name": "Name", "kind": "text"}]}
+    for empty, reason in (("", "empty"), (None, "null is not a text")):
+        with pytest.raises(InvalidInput, match=reason):
+            get_task("tabular").preprocess([{"Name": empty}], strict)
+
+
+def test_the_summary_has_numbers_for_texts_and_leaves_out_what_is_missing():
+    task = get_task("tabular")
+    rows = [PASSENGER, {**PASSENGER, "Age": None, "Port": "Le Havre"}, {**PASSENGER, "Port": None}]
+    assert task.summarise(task.preprocess(rows, RAW), RAW) == [
+        {"Age": 22, "Name": 16, "Fare": 7.25, "Port": 2},
+        {"Name": 16, "Fare": 7.25, "Port": -1},
+        {"Age": 22, "Name": 16, "Fare": 7.25},
+    ]
+
+
+def test_golden_rows_with_nulls_and_texts_come_back_exactly():
+    task = get_task("tabular")
+    items = [PASSENGER, {**PASSENGER, "Age": None, "Name": 'Ü "x", ☃', "Port": ""}]
+    loaded = task.load_inputs(task.dump_inputs(items, RAW), RAW)
+    assert loaded == [PASSENGER, {**items[1], "Port": None}]
+
+
+@pytest.mark.parametrize(
+    ("feature", "reason"),
+    [
+        ({"kind": "date"}, "none of the kinds"),
+        ({"kind": "text", "missing": "yes"}, "neither true nor false"),
+        ({"kind": "number"}, "lacks finite numbers"),
+        ({"kind": "category"}, "lacks 'categories'"),
+        ({"kind": "category", "categories": []}, "lacks 'categories'"),
+        ({"kind": "category", "categories": ["a", "a"]}, "lacks 'categories'"),
+        ({"kind": "category", "categories": ["a", ""]}, "lacks 'categories'"),
+    ],
+)
+def test_bad_parameters_of_a_feature_are_named(feature, reason):
+    with pytest.raises(LabsError, match=reason):
+        get_task("tabular").check_params({**RAW, "features": [{"name": "x", **feature}]})
