@@ -1,0 +1,112 @@
+"""A stack: several learners, and one more that learns how far to trust each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from labs.week07_ensembles.exercises.stacking import fold_numbers, out_of_fold
+from labs.week07_ensembles.learner import Array, Learner, Problem, State, step_seed
+from labs.week07_ensembles.linear import Linear
+from labs.week07_ensembles.setting import ENCODER, Setting, to_json
+from labs.week07_ensembles.states import below, part
+from labs_core.data.columns import Columns
+from labs_core.errors import LabsError
+
+LEAST = 1e-6  # of a probability, for its log-odds: a forest may say 0 and 1
+META = "meta"
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """The members' answers, weighed by a linear model that has learnt from answers out of fold.
+
+    It grows as one: in each step every member grows by its rounds, k times without a fold and once
+    on all rows; then the meta-learner is fitted anew. So there is a loss to watch after each step,
+    and the stack ends where it is best, not where each member is.
+
+    The encoder is fitted k + 1 times, too, each time by the rows that the members then see: it has
+    medians, levels and perhaps means of the target, and these are learnt.
+
+    Args:
+        members: learners by name.
+        folds: k.
+        l2: of the meta-learner, see `Linear`.
+    """
+
+    members: Mapping[str, Learner]
+    folds: int = 5
+    l2: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.members or self.folds < 2:
+            raise LabsError("A stack needs members, and two folds or more")
+
+    def grow(self, state: State, rows: Columns, setting: Setting) -> State:
+        """Each member's next step on the rows out of each fold and on all; then the meta-learner."""
+        fold = self.fold_of_rows(rows, setting)
+        whole = setting.part(rows)
+        grown: State = {ENCODER: to_json(whole.encoder)}
+        signals = []
+        for number, (name, learner) in enumerate(self.members.items()):
+            seed = step_seed(setting.seed, number)
+            grown |= below(name, learner.grow(part(state, name), whole.problem, seed))
+            answers, states = self._out_of_fold(state, name, seed, rows, fold, setting)
+            signals.append(signal(answers))
+            grown |= states
+        problem = Problem(np.hstack(signals), whole.problem.y, setting.judge.classes)
+        return grown | below(META, Linear(self.l2).grow({}, problem, setting.seed))
+
+    def _out_of_fold(
+        self, state: State, name: str, seed: int, rows: Columns, fold: Array, setting: Setting
+    ) -> tuple[Array, State]:
+        """A member's next step without each fold: its answers to that fold, and its states."""
+        grown: State = {}
+
+        def fit(inside: Array, _: Array) -> Callable[[Array], Array]:
+            """`inside` are the numbers of the rows to learn from."""
+            [left_out] = set(range(self.folds)) - set(fold[inside].tolist())
+            outside = np.flatnonzero(fold == left_out)
+            rest = setting.part(rows, f"without {left_out} of {self.folds}", inside, outside)
+            key = f"without{left_out}.{name}"
+            own = self.members[name].grow(part(state, key), rest.problem, seed)
+            grown.update(below(key, own))
+            return lambda outside: self.members[name].predict(own, rest.held_out.X)
+
+        return out_of_fold(fit, np.arange(len(fold)), rows.target, fold), grown
+
+    def predict(self, state: State, rows: Columns, setting: Setting) -> Array:
+        """Probabilities (N, K), or numbers (N,)."""
+        X = setting.encoded(state, rows)
+        signals = [
+            signal(learner.predict(part(state, name), X)) for name, learner in self.members.items()
+        ]
+        return Linear(self.l2).predict(part(state, META), np.hstack(signals))
+
+    def fold_of_rows(self, rows: Columns, setting: Setting) -> Array:
+        """The fold of each row, the classes in like shares, (N,)."""
+        rng = np.random.default_rng(step_seed(setting.seed))
+        kinds = rows.target if setting.judge.classes else np.zeros(len(rows.target), int)
+        fold = np.zeros(len(kinds), int)
+        for kind in np.unique(kinds):
+            fold[kinds == kind] = fold_numbers(int((kinds == kind).sum()), self.folds, rng)
+        if len(np.unique(fold)) < self.folds:
+            raise LabsError(
+                f"{len(kinds)} training rows cannot be divided into {self.folds} folds",
+                remedy="Use fewer: model.folds=2",
+            )
+        return fold
+
+
+def signal(answer: Array) -> Array:
+    """What the meta-learner sees of a member's answer.
+
+    Of probabilities ln p_k − ln p_0 for each class but the first, (N, K − 1): in these a logistic
+    regression can say again what a member says, with weight 1. Of numbers the numbers, (N, 1).
+    """
+    if answer.ndim == 1:
+        return answer[:, None]
+    logs = np.log(np.clip(answer, LEAST, 1))
+    return logs[:, 1:] - logs[:, :1]
