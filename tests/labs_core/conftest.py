@@ -1,15 +1,19 @@
-"""A small Transformer that translates nothing well, and the two graphs that a bundle has of it."""
+"""A small Transformer that translates nothing well, its two graphs, and a bundle of them."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import nn
 
+from labs_core.bundle.bundle import Bundle
 from labs_core.bundle.export import Graph, to_onnx
 from labs_core.bundle.session import Graph as Session
+from labs_core.bundle.write import write
+from labs_core.data import bpe
 
 PAD, BOS, EOS = 0, 1, 2
 
@@ -57,7 +61,12 @@ class Translator(nn.Module):
         self.decode = nn.ModuleList(Layer(width, heads) for _ in range(layers))
         self.log_probs = nn.Linear(width, vocabulary)
         with torch.no_grad():
-            self.log_probs.bias[EOS] += 1.0
+            self.log_probs.weight *= 3
+            self.log_probs.bias[EOS] += 1
+            for layer in self.decode:
+                layer.own.q.weight *= 3
+                layer.cross.q.weight *= 3
+                layer.cross.out.weight *= 4
 
     def memory(self, source):
         x = self.embed(source) + self.place(torch.arange(source.shape[1]))
@@ -175,3 +184,45 @@ def translators():
     onnx = {name: to_onnx(graph) for name, graph in graphs.items()}
     sessions = {name: Session(content, f"{name}.onnx") for name, content in onnx.items()}
     return Translators(module, graphs, onnx, sessions)
+
+
+SENTENCES = [
+    "the red hat",
+    "the hare",
+    "hard tea",
+    "he ate the tea",
+    "a red deer there",
+    "the tear",
+]
+
+
+@pytest.fixture(scope="session")
+def translation_params():
+    """Of the small Transformer, with a tokenizer fitted on a few words of seven letters."""
+    return {
+        "tokenizer": json.loads(bpe.fit(SENTENCES, 24)),
+        "pad": PAD,
+        "bos": BOS,
+        "eos": EOS,
+        "max_source": 20,
+        "max_target": 16,
+        "source": "en",
+        "target": "fr",
+        "beam": 4,
+        "length_penalty": 1.5,
+    }
+
+
+@pytest.fixture(scope="session")
+def translation(translators, translation_params, tmp_path_factory) -> Bundle:
+    """A bundle of the small Transformer."""
+    return write(
+        tmp_path_factory.mktemp("translation") / "bundle",
+        name="labs-week6",
+        task="translation",
+        graphs=translators.onnx,
+        params=translation_params,
+        lineage={"lab": "week6"},
+        metrics={"test/bleu": 0.0},
+        golden_items=SENTENCES,
+    )

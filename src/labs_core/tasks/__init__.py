@@ -12,6 +12,7 @@ __all__ = ["TASKS", "InvalidInput", "Task", "get_task"]
 TASKS = {
     "image-classification": "labs_core.tasks.image_classification:ImageClassification",
     "tabular": "labs_core.tasks.tabular:Tabular",
+    "translation": "labs_core.tasks.translation:Translation",
 }
 
 

@@ -166,11 +166,13 @@ def _best(total: Floats, sentences: Ints, beam: int) -> tuple[Ints, Ints, Floats
 
 def _first_best(values: Floats, count: int) -> Ints:
     """Where the `count` largest of each row stand, of equal ones the first, in any order."""
+    places: Ints
     if count == 1:
-        return np.argmax(values, axis=1, keepdims=True)
+        places = values.argmax(axis=1)[:, None]
+        return places
     if count >= values.shape[1]:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    places: Ints = np.argpartition(values, -count, axis=1)[:, -count:]
+    places = np.argpartition(values, -count, axis=1)[:, -count:]
     least = np.take_along_axis(values, places, axis=1).min(axis=1, keepdims=True)
     # Partitioning takes any of several equal ones.
     for row in np.flatnonzero((values >= least).sum(axis=1) > count):
