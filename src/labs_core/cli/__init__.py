@@ -27,6 +27,7 @@ from labs_core.cli.progress import progress
 from labs_core.cli.run import run
 from labs_core.cli.serve import serve
 from labs_core.cli.start import start
+from labs_core.cli.sweep import sweep
 from labs_core.cli.ui import ui
 from labs_core.errors import LabsError
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("list")(list_labs)
 app.command()(info)
 app.command()(run)
+app.command()(sweep)
 app.command()(config)
 app.command()(compare)
 app.command()(ui)

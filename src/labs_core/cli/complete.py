@@ -45,3 +45,18 @@ def exercises(ctx: typer.Context, incomplete: str) -> list[str]:
 def profiles(incomplete: str) -> list[str]:
     """The three sizes of a run."""
     return [name for name in ("smoke", "starter", "full") if name.startswith(incomplete)]
+
+
+def samplers(incomplete: str) -> list[str]:
+    """Who proposes a sweep's trials."""
+    return [n for n in ("grid", "random", "tpe", "cmaes") if n.startswith(incomplete)]
+
+
+def pruners(incomplete: str) -> list[str]:
+    """Who ends a sweep's hopeless trials."""
+    return [n for n in ("none", "median", "hyperband") if n.startswith(incomplete)]
+
+
+def launchers(incomplete: str) -> list[str]:
+    """Where a sweep's trials run."""
+    return [n for n in ("local",) if n.startswith(incomplete)]

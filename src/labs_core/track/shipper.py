@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,6 +16,7 @@ from labs_core.track.outbox import JOURNAL, Outbox, Progress
 
 SHIP_EVERY = 10.0  # seconds: what waits meanwhile goes in one batch, beside the training
 MAX_PAUSE = 30.0  # seconds between two attempts at a store that is away
+PLACES = ("*", "sweeps/*", "sweeps/*/trials/*")  # where a journal can lie in the folder of runs
 LAST_ATTEMPTS = 2  # failures in a row after which the end of a run waits no longer
 
 # What a folder can do that was deleted meanwhile, is someone else's, or lies where no lock works.
@@ -97,8 +99,10 @@ class Shipper(threading.Thread):
             )
 
 
-def deliver_pending(runs: Path) -> int:
+def deliver_pending(runs: Path, journals: Iterable[Path] | None = None) -> int:
     """Send what earlier runs could not; returns how many events are still waiting.
+
+    Those with these journals, or all: runs, sweeps and the trials of sweeps.
 
     Runs that are in progress are left alone. One that was killed without a word is marked KILLED. A
     store that does not answer is asked once, not once a run. A folder that cannot be used is
@@ -106,7 +110,9 @@ def deliver_pending(runs: Path) -> int:
     """
     waiting = 0
     away: set[str] = set()
-    for path in sorted(runs.glob(f"*/{JOURNAL}")):
+    if journals is None:
+        journals = [path for place in PLACES for path in runs.glob(f"{place}/{JOURNAL}")]
+    for path in sorted(journals):
         try:
             waiting += _deliver_late(path.parent, runs, away)
         except UNUSABLE as error:

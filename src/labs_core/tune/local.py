@@ -1,7 +1,7 @@
 """A pool of warm processes on this machine: each runs one trial after the other.
 
 Loading torch, Lightning and MLflow takes longer than many a trial. Here it happens once: on Linux
-in a fork server, of which each worker is a copy made in milliseconds; elsewhere once in each worker.
+in a fork server, of which each worker is a copy made in milliseconds; elsewhere in each worker.
 """
 
 from __future__ import annotations

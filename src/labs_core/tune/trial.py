@@ -9,11 +9,10 @@ Whoever launches workers calls `run_trial` in them, in one process trial after t
 
 from __future__ import annotations
 
-import json
 import math
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ from labs_core.train.folder import RunFolder, write_atomically
 from labs_core.train.run import ensure_data, prepared
 from labs_core.train.trainer import make_trainer, quiet
 from labs_core.tune.launcher import Outcome, TrialResult, TrialSpec
+from labs_core.tune.plan import read_result, write_result
 
-RESULT = "result.json"
 PATIENCE = 30.0  # seconds that a worker of an earlier session may take to notice its sweep's death
 
 Say = Callable[[int, float], bool]  # (epoch, value) -> whether to end here
@@ -84,7 +83,8 @@ def run_trial(trial: TrialSpec, threads: int, say: Say) -> TrialResult:
             if (ended := read_result(folder.path)) is not None:
                 return ended
             result = _train(trial, folder, threads, say, begun)
-            write_atomically(folder.path / RESULT, json.dumps(asdict(result)).encode())
+            write_result(folder.path, result)
+            folder.last.unlink(missing_ok=True)  # there is nothing to resume
             return result
     except LabsError as error:
         words = f"{error}. {error.remedy}".rstrip(". ")
@@ -92,17 +92,9 @@ def run_trial(trial: TrialSpec, threads: int, say: Say) -> TrialResult:
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0]
         result = _failed(trial, folder, f"{type(error).__name__}: {text}".rstrip(": "), begun)
-        _trace(error)
-    write_atomically(folder.path / RESULT, json.dumps(asdict(result)).encode())
+        traceback.print_exception(error)  # into the trial's own log
+    write_result(folder.path, result)
     return result
-
-
-def read_result(folder: Path) -> TrialResult | None:
-    """How the trial in this folder ended; None where it has not."""
-    try:
-        return TrialResult(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
 
 
 def _train(
@@ -223,10 +215,3 @@ def _failed(trial: TrialSpec, folder: RunFolder, words: str, begun: float) -> Tr
         run_id=folder.read().get("run_id"),
         error=words,
     )
-
-
-def _trace(error: Exception) -> None:
-    """Where it happened, for the trial's own log: a fault of the lab's code is to be found."""
-    import traceback
-
-    traceback.print_exception(error)
