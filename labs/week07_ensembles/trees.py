@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labs.week07_ensembles.exercises.decision_tree import LEAF, Tree, leaves
+from labs.week07_ensembles.exercises.decision_tree import Tree, leaves
 
 Array = NDArray[np.floating[Any]]
 Indices = NDArray[np.integer[Any]]
