@@ -254,9 +254,9 @@ class PairLoader:
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
     """sacreBLEU's score, 0 … 100, of text as people write it: cased, with its punctuation."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu import corpus_bleu
 
-    return float(BLEU().corpus_score(translations, [references]).score)
+    return float(corpus_bleu(translations, [references]).score)
 
 
 def most_similar(sentences: Sequence[str], known: Sequence[str], n: int = 3) -> np.ndarray:
@@ -264,7 +264,7 @@ def most_similar(sentences: Sequence[str], known: Sequence[str], n: int = 3) -> 
 
     By the Dice coefficient of their sets of character n-grams, 2 |A ∩ B| / (|A| + |B|).
     """
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
     columns: dict[str, int] = {}
     rows = [
@@ -280,9 +280,9 @@ def most_similar(sentences: Sequence[str], known: Sequence[str], n: int = 3) -> 
     other = b.T.tocsr()
     best = np.empty(len(sentences), np.int64)
     for start in range(0, len(sentences), 100):  # a few at a time: dense rows are large
-        rows = slice(start, start + 100)
-        shared = (a[rows] @ other).toarray()
-        best[rows] = (2 * shared / np.maximum(1, size_a[rows, None] + size_b)).argmax(1)
+        few = slice(start, start + 100)
+        shared = (a[few] @ other).toarray()
+        best[few] = (2 * shared / np.maximum(1, size_a[few, None] + size_b)).argmax(1)
     return best
 
 

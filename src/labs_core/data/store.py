@@ -178,14 +178,13 @@ def _bring(card: DataSet, folder: Path, pinned: str) -> None:
 
 
 def _produce(card: DataSet, folder: Path) -> None:
-    module = importlib.import_module(f"labs_core.data.sets.{card.name}")
     downloads = folder.parent / ".downloads"
     if card.files:
         downloads.mkdir(exist_ok=True)
     files = [fetch(file, downloads, f"The data set '{card.name}'") for file in card.files]
     try:
         with working(f"Making the data set {card.name}"):
-            module.produce(files, folder)
+            importlib.import_module(f"labs_core.data.sets.{card.name}").produce(files, folder)
     except ModuleNotFoundError as error:
         raise LabsError(
             f"The data set '{card.name}' needs the library {card.shipped_by or error.name}",
