@@ -14,15 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from onnx import helper
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from labs.week07_ensembles.graph import Nodes, affine, softmax_or_number
 from labs.week07_ensembles.learner import Array, Problem, State, step_seed
 from labs_core.errors import LabsError
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+OPERATORS = {nn.ReLU: "Relu", nn.Tanh: "Tanh", nn.GELU: "Gelu"}  # of ONNX
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's
 
 
@@ -118,6 +121,25 @@ class ArchitectureSearch:
         net = perceptron(chosen, len(state["mean"]), outputs)
         vector_to_parameters(torch.from_numpy(state["best.theta"]), net.parameters())
         return Answering(net, state)
+
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, from one name to another."""
+        found: Nodes = []
+        weights, bias = 1 / state["std"], -state["mean"] / state["std"]
+        layers = list(self.network(state).net)
+        name = rows
+        for number, layer in enumerate(layers):
+            before, name = name, f"{answer}.{number}"
+            if not isinstance(layer, nn.Linear):
+                found.append(helper.make_node(OPERATORS[type(layer)], [before], [name]))
+                continue
+            w, b = (each.detach().double().numpy() for each in (layer.weight, layer.bias))
+            if number == 0:  # it standardises, too
+                w, b = w * weights, b + w @ bias
+            if number == len(layers) - 1 and len(b) == 1:  # in the target's units
+                w, b = w * state["spread"], b * state["spread"] + state["low"]
+            found += affine(before, w, b, name)
+        return found + softmax_or_number(name, int(state["outputs"]), answer)
 
     def chosen(self, state: State) -> Candidate:
         """The best candidate so far."""

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.model_selection import train_test_split
 
+from labs.week07_ensembles.graph import Nodes, of_learner, weighted_sum
 from labs.week07_ensembles.learner import Array, Learner, State, step_seed
 from labs.week07_ensembles.scores import LEAST
 from labs.week07_ensembles.setting import ENCODER, Setting, to_json
@@ -55,6 +56,14 @@ class Blending:
         X = setting.encoded(state, rows)
         answers = [each.predict(part(state, name), X) for name, each in self.members.items()]
         return np.tensordot(state["weights"], np.stack(answers), axes=1)
+
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, behind the encoder."""
+        found, answers = [], []
+        for name, learner in self.members.items():
+            answers.append(f"{answer}.{name}")
+            found += of_learner(learner, part(state, name), rows, answers[-1])
+        return found + weighted_sum(answers, state["weights"], answer)
 
     def _divide(self, rows: Columns, setting: Setting) -> tuple[Array, Array]:
         """Numbers of the rows to learn from and of those held out, the classes in like shares."""

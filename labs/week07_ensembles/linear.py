@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from labs.week07_ensembles.graph import Nodes, affine, softmax_or_number
 from labs.week07_ensembles.learner import Array, Problem, State
 
 
@@ -44,6 +45,12 @@ class Linear:
         """(N, D) -> probabilities (N, K), or numbers (N,)."""
         sums = X.astype(float) @ state["weights"].T + state["bias"]
         return sums[:, 0] if len(state["bias"]) == 1 else softmax(sums)
+
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, from one name to another."""
+        sums = f"{answer}.sums"
+        found = affine(rows, state["weights"], state["bias"], sums)
+        return found + softmax_or_number(sums, len(state["bias"]), answer)
 
 
 def softmax_form(weights: Array, bias: Array) -> tuple[Array, Array]:

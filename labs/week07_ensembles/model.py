@@ -10,9 +10,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from onnx import helper
 from torch import Tensor, nn
 
 from labs.week07_ensembles.encoding import Encoder
+from labs.week07_ensembles.graph import ENCODED, bundle_graph
 from labs.week07_ensembles.learner import Array, State
 from labs.week07_ensembles.setting import Setting
 from labs.week07_ensembles.single import Model
@@ -148,3 +150,34 @@ class Ensemble(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with it."""
         self.history = list(checkpoint["history"])
+
+    # -- what comes of it ------------------------------------------------------------------------
+
+    def export(self) -> Export:
+        """The bundle: a raw row -> probabilities, or the prediction in the target's units."""
+        classes = self.setting.judge.classes
+        answer = "probabilities" if classes else "prediction"
+        learnt = f"{answer}.learnt" if self.spec.log else answer
+        nodes = self.model.nodes(self.state, ENCODED, learnt)
+        if self.spec.log:
+            nodes.append(helper.make_node("Exp", [learnt], [answer]))
+        graph = bundle_graph(self.setting.encoder(self.state), nodes, answer, classes or 0)
+        return Export(task="tabular", graphs={"model": graph}, params=params_of(self.spec))
+
+
+def params_of(spec: FrameSpec) -> dict[str, Any]:
+    """The task's parameters: the columns as a client sends them."""
+    features: list[dict[str, Any]] = []
+    for column in spec.columns:
+        feature: dict[str, Any] = {
+            "name": column.name,
+            "kind": column.kind,
+            "missing": column.missing,
+        }
+        if column.kind == "number":
+            feature |= {"mean": column.mean, "min": column.minimum, "max": column.maximum}
+        elif column.kind == "category":
+            feature["categories"] = list(column.categories)
+        features.append(feature)
+    labels = None if spec.classes is None else list(spec.classes)
+    return {"features": features, "target": {"name": spec.target}, "labels": labels}

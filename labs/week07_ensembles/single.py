@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from labs.week07_ensembles.graph import Nodes, of_learner
 from labs.week07_ensembles.learner import Array, Learner, State
 from labs.week07_ensembles.setting import ENCODER, Setting, to_json
 from labs.week07_ensembles.states import below, part
@@ -20,6 +21,10 @@ class Model(Protocol):
 
     def predict(self, state: State, rows: Columns, setting: Setting) -> Array:
         """Probabilities (N, K), or numbers (N,) as they are learnt."""
+        ...
+
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, from the name of the encoded rows to that of the answer."""
         ...
 
 
@@ -38,3 +43,7 @@ class Single:
     def predict(self, state: State, rows: Columns, setting: Setting) -> Array:
         """Probabilities (N, K), or numbers (N,)."""
         return self.learner.predict(part(state, "learner"), setting.encoded(state, rows))
+
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, behind the encoder."""
+        return of_learner(self.learner, part(state, "learner"), rows, answer)

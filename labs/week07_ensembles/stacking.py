@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from onnx import helper
 
 from labs.week07_ensembles.exercises.stacking import fold_numbers, out_of_fold
+from labs.week07_ensembles.graph import Nodes, constant, of_learner
 from labs.week07_ensembles.learner import Array, Learner, Problem, State, step_seed
 from labs.week07_ensembles.linear import Linear
 from labs.week07_ensembles.setting import ENCODER, Setting, to_json
@@ -85,6 +87,19 @@ class Stacking:
         ]
         return Linear(self.l2).predict(part(state, META), np.hstack(signals))
 
+    def nodes(self, state: State, rows: str, answer: str) -> Nodes:
+        """The same as a graph, behind the encoder."""
+        found, signals = [], []
+        outputs = len(part(state, META)["bias"])
+        for name, learner in self.members.items():
+            member, own = f"{answer}.{name}", f"{answer}.{name}.signal"
+            found += of_learner(learner, part(state, name), rows, member)
+            found += signal_nodes(member, outputs, own)
+            signals.append(own)
+        joined = f"{answer}.signals"
+        found.append(helper.make_node("Concat", signals, [joined], axis=1))
+        return found + Linear(self.l2).nodes(part(state, META), joined, answer)
+
     def fold_of_rows(self, rows: Columns, setting: Setting) -> Array:
         """The fold of each row, the classes in like shares, (N,)."""
         rng = np.random.default_rng(step_seed(setting.seed))
@@ -110,3 +125,24 @@ def signal(answer: Array) -> Array:
         return answer[:, None]
     logs = np.log(np.clip(answer, LEAST, 1))
     return logs[:, 1:] - logs[:, :1]
+
+
+def signal_nodes(member: str, outputs: int, answer: str) -> Nodes:
+    """`signal` as a graph: (N, K) -> (N, K − 1), or (N,) -> (N, 1) where outputs is 1."""
+    if outputs == 1:
+        axis = f"{answer}.axis"
+        unsqueeze = helper.make_node("Unsqueeze", [member, axis], [answer])
+        return [constant(axis, [1], np.int64), unsqueeze]
+    low, high, clipped, logs = (f"{answer}.{name}" for name in ("low", "high", "clipped", "logs"))
+    first, others, zero, rest = (f"{answer}.{name}" for name in ("first", "others", "zero", "rest"))
+    return [
+        constant(low, LEAST),
+        constant(high, 1.0),
+        helper.make_node("Clip", [member, low, high], [clipped]),
+        helper.make_node("Log", [clipped], [logs]),
+        constant(zero, [0], np.int64),
+        constant(rest, range(1, outputs), np.int64),
+        helper.make_node("Gather", [logs, zero], [first], axis=1),
+        helper.make_node("Gather", [logs, rest], [others], axis=1),
+        helper.make_node("Sub", [others, first], [answer]),
+    ]
