@@ -201,17 +201,89 @@ def write_price(folder: Path, base: float = 50.0) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def passengers_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of raw columns that anyone can check: the log-odds of having survived are
+    2 · [Sex = female] + [Port = C] − Age / 20 + Fare / 100, where a missing age is 30, a missing
+    fare 10, and the name does not matter.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    from labs_core.bundle.write import write
+
+    arrays = {
+        "missing": np.array([[30, 10]], np.float32),
+        "weights": np.array([[-1 / 20], [1 / 100]], np.float32),
+        "words": np.array([["", "female", "C"]], object),
+        "scores": np.array([[0], [2], [1]], np.float32),
+        "one": np.array(1, np.float32),
+    }
+    nodes = [
+        helper.make_node("IsNaN", ["features"], ["absent"]),
+        helper.make_node("Where", ["absent", "missing", "features"], ["numbers"]),
+        helper.make_node("MatMul", ["numbers", "weights"], ["from_numbers"]),
+        helper.make_node("Equal", ["texts", "words"], ["same"]),
+        helper.make_node("Cast", ["same"], ["indicators"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["indicators", "scores"], ["from_texts"]),
+        helper.make_node("Add", ["from_numbers", "from_texts"], ["log_odds"]),
+        helper.make_node("Sigmoid", ["log_odds"], ["survived"]),
+        helper.make_node("Sub", ["one", "survived"], ["died"]),
+        helper.make_node("Concat", ["died", "survived"], ["probabilities"], axis=1),
+    ]
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    inputs = {"features": ["N", 2], "texts": ["N", 3]}
+    folder = tmp_path_factory.mktemp("bundles") / "passengers"
+    ports = {"kind": "category", "missing": True, "categories": ["C", "Q", "S"]}
+    sexes = {"kind": "category", "missing": False, "categories": ["female", "male"]}
+    ages = {"kind": "number", "missing": True, "mean": 29.7, "min": 0.42, "max": 80.0}
+    fares = {"kind": "number", "missing": False, "mean": 32.2, "min": 0.0, "max": 512.3}
+    write(
+        folder,
+        name="passengers",
+        task="tabular",
+        graphs={"model": _onnx(nodes, inputs, {"probabilities": ["N", 2]}, constants)},
+        params={
+            "features": [
+                {"name": "Name", "kind": "text", "missing": False},
+                {"name": "Sex", **sexes},
+                {"name": "Age", **ages},
+                {"name": "Port", **ports},
+                {"name": "Fare", **fares},
+            ],
+            "target": {"name": "Survived"},
+            "labels": ["died", "survived"],
+        },
+        lineage={"data": {"name": "passengers"}},
+        metrics={"test/acc": 0.8},
+        golden_items=[
+            {"Name": "O'Dwyer, Miss. Ellen", "Sex": "female", "Age": None, "Port": "Q", "Fare": 8},
+            {"Name": "Braund, Mr. Owen", "Sex": "male", "Age": 22, "Port": "S", "Fare": 7.25},
+            {"Name": "Icard, Miss. Amelie", "Sex": "female", "Age": 38, "Port": None, "Fare": 80},
+        ],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dictionary_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translation that anyone can check: word by word."""
+    from tests.dictionary import write_dictionary
+
+    return write_dictionary(tmp_path_factory.mktemp("bundles") / "dictionary")
+
+
 def _onnx(
     nodes: list[Any],
     inputs: dict[str, list[Any]],
     outputs: dict[str, list[Any]],
     constants: list[Any],
 ) -> bytes:
-    """An ONNX file of these nodes; pictures come in as uint8, all else is float32."""
+    """An ONNX file of these nodes; pictures are uint8, texts strings, all else is float32."""
     import onnx
     from onnx import TensorProto, helper
 
-    kinds = {"pixels": TensorProto.UINT8}
+    kinds = {"pixels": TensorProto.UINT8, "texts": TensorProto.STRING}
     values = [
         [
             helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), shape)
@@ -221,7 +293,7 @@ def _onnx(
     ]
     model = helper.make_model(
         helper.make_graph(nodes, "graph", *values, constants),
-        opset_imports=[helper.make_opsetid("", 18)],
+        opset_imports=[helper.make_opsetid("", 20)],
         ir_version=9,
     )
     onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""One request of the Open Inference Protocol: tensors in, straight through the main graph, out."""
+"""One request of the Open Inference Protocol: tensors in, through the model, out."""
 
 from __future__ import annotations
 
@@ -10,29 +10,21 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from labs_core.bundle.bundle import Bundle
 from labs_core.errors import LabsError, did_you_mean
 from serving.bodies import read_json
+from serving.engine import MuchWorkError
 from serving.errors import RefusedError, describe
 from serving.errors import path as shown
 from serving.log import note
 from serving.models import Served
 from serving.predictions import refuse_too_many
 from serving.protocols.inference_schema import InferenceRequest, RequestInput
-from serving.protocols.tensors import TYPES, Kind
+from serving.protocols.signatures import Signature
+from serving.protocols.tensors import Kind
 from serving.service import Service
 
 JSON_SIZE = "Inference-Header-Content-Length"
 NOT_SPOKEN = ("classification", "shared_memory_region")  # parameters that change what is answered
-
-
-class Signature:
-    """What the main graph of a bundle takes and gives, in the protocol's words."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        graph = bundle.graph()
-        self.takes = {t.name: Kind.of(t, "input") for t in graph.takes if t.type in TYPES}
-        self.gives = {t.name: Kind.of(t, "output") for t in graph.gives if t.type in TYPES}
 
 
 class Inference:
@@ -62,6 +54,7 @@ class Inference:
         self._line = note(model=served.name, version=served.model.version)
         self._body, self._json_size, self._request_id = body, json_size, request_id
         self._begun = time.perf_counter()
+        self._moved = False  # among the large requests
 
     def prepare(self) -> Mapping[str, np.ndarray]:
         """Read the tensors."""
@@ -73,16 +66,20 @@ class Inference:
         question = _read(self._body[:json_size])
         self._id = question.id
         self._binary = self._wanted(question)
-        self.outputs = tuple(self._binary)
-        self._inputs = self._read_inputs(question.inputs, body[json_size:])
-        self._rows = _rows(self._inputs, self._signature.takes)
+        self.outputs = self._signature.outputs(tuple(self._binary))
+        tensors = self._read_inputs(question.inputs, body[json_size:])
+        self._rows = _rows(tensors, self._signature.takes)
+        if not self._moved and self._signature.is_much_work(tensors):
+            self._moved = True
+            raise MuchWorkError
+        self._inputs = self._signature.inputs(tensors)
         self._line["items"] = self._rows
         return self._inputs
 
     def finish(self, outputs: Mapping[str, np.ndarray]) -> tuple[bytes, int | None]:
         """The body of the answer, and how many bytes of it are JSON; None is all."""
         described, raw = [], []
-        for name, values in outputs.items():
+        for name, values in self._signature.answer(outputs, tuple(self._binary)).items():
             kind = self._signature.gives[name]
             about = {"name": name, "datatype": kind.datatype, "shape": values.shape}
             if self._binary[name]:
@@ -119,7 +116,7 @@ class Inference:
         log, task, params = self._service.log, self.bundle.task, self.bundle.params
         if not log or not set(task.outputs(params)) <= set(outputs):
             return
-        if not all(np.isfinite(v).all() for v in self._inputs.values() if v.dtype.kind == "f"):
+        if any(np.isinf(v).any() for v in self._inputs.values() if v.dtype.kind == "f"):
             return
         try:
             answers = task.postprocess(outputs, params)

@@ -8,7 +8,7 @@ long as its head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -69,6 +69,9 @@ def add_invocations(
     examples: Sequence[Mapping[str, Any]],
     answer: type[BaseModel],
     check: Callable[[Items], None] | None = None,
+    *,
+    optional: Collection[str] = (),
+    numbers: Collection[str] = (),
 ) -> None:
     """`POST /invocations`.
 
@@ -80,7 +83,10 @@ def add_invocations(
         examples: some rows, by column, for the documentation.
         answer: what the model gives for a row, for the documentation.
         check: raises RefusedError where the items ask for too much together.
+        optional: the columns that a table need not have.
+        numbers: the columns whose cells in CSV are numbers.
     """
+    header = tables.Header(columns, optional, numbers)
     most, field = service.settings.max_batch, served.bundle.task.field
 
     async def invocations(request: Request) -> Response:
@@ -91,9 +97,9 @@ def add_invocations(
 
         def read() -> Items:
             if kind == CSV:
-                table = tables.read_csv(body, columns, most, numbers=field is None)
+                table = tables.read_csv(body, header, most)
             else:
-                table = tables.read_json(body, columns, most)
+                table = tables.read_json(body, header, most)
             items = tables.items(table, columns, field)
             if check:
                 check(items)

@@ -1,6 +1,7 @@
 """The Open Inference Protocol (v2) over HTTP, as KServe, Triton and their clients speak it.
 
 Tensors go straight to the main graph: a client prepares its inputs itself, and reads the outputs.
+A translation's are its text and the translation.
 Spoken are server and model metadata, health, and inference with tensors in JSON or as raw bytes
 (the extension binary_tensor_data). Not spoken are Triton's own extensions: shared memory,
 classification, sequences, compressed bodies.
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -24,7 +26,7 @@ from serving.errors import RefusedError
 from serving.errors import path as shown
 from serving.models import Served
 from serving.protocols.failures import InferenceFailure
-from serving.protocols.inference_job import JSON_SIZE, Inference, Signature, wrong_size
+from serving.protocols.inference_job import JSON_SIZE, Inference, wrong_size
 from serving.protocols.inference_schema import (
     InferenceRequest,
     InferenceResponse,
@@ -35,6 +37,7 @@ from serving.protocols.inference_schema import (
     ServerMetadata,
     TensorMetadata,
 )
+from serving.protocols.signatures import Signature, signature_of
 from serving.protocols.tensors import Kind
 from serving.routes import add_direct
 from serving.service import Service
@@ -99,7 +102,7 @@ def add_routes(app: FastAPI, schemas: Schemas, service: Service, models: Sequenc
 
 
 def _add_model(app: FastAPI, service: Service, served: Served, versions: list[str]) -> None:
-    signature = Signature(served.bundle)
+    signature = signature_of(served.bundle)
     metadata = ModelMetadata(
         name=served.name,
         versions=versions,
@@ -205,18 +208,22 @@ def _request(example: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _example(bundle: Bundle, signature: Signature) -> dict[str, Any] | None:
-    """The first item of the golden batch as tensors; None where it is long."""
-    inputs = bundle.task.preprocess(bundle.golden.items[:1], bundle.params)
-    if sum(values.size for values in inputs.values()) > LONGEST_EXAMPLE:
-        return None
+    """The first item of the golden batch that JSON can carry, as tensors; None where it is long."""
+    for item in bundle.golden.items:
+        inputs = signature.example(item)
+        if sum(values.size for values in inputs.values()) > LONGEST_EXAMPLE:
+            return None
+        if not any(
+            values.dtype.kind == "f" and np.isnan(values).any() for values in inputs.values()
+        ):
+            return {"inputs": [_tensor(signature.takes[n], n, v) for n, v in inputs.items()]}
+    return None
+
+
+def _tensor(kind: Kind, name: str, values: np.ndarray) -> dict[str, Any]:
     return {
-        "inputs": [
-            {
-                "name": name,
-                "datatype": signature.takes[name].datatype,
-                "shape": list(values.shape),
-                "data": values.ravel().tolist(),
-            }
-            for name, values in inputs.items()
-        ]
+        "name": name,
+        "datatype": kind.datatype,
+        "shape": list(values.shape),
+        "data": values.ravel().tolist(),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
@@ -18,6 +19,26 @@ Row = Any  # its cells by column, or the cells alone, or an item as the task tak
 Table = list[tuple[Row, str]]  # each row with its place in the body
 
 csv.field_size_limit(2**31 - 1)  # of a picture in base64; what bounds it is the body's limit
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model needs of a table.
+
+    Attributes:
+        columns: that it reads.
+        optional: those of them that need not be there.
+        numbers: those whose cells are numbers; others are texts.
+    """
+
+    columns: Sequence[str]
+    optional: Collection[str] = ()
+    numbers: Collection[str] = ()
+
+    def missing(self, given: Collection[str]) -> str | None:
+        """The first column that must be among those `given` and is not."""
+        needed = (name for name in self.columns if name not in self.optional)
+        return next((name for name in needed if name not in given), None)
 
 
 class Split(BaseModel):
@@ -42,7 +63,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_json(body: bytes, columns: Sequence[str], most: int) -> Table:
+def read_json(body: bytes, header: Header, most: int) -> Table:
     """The rows of a table in one of the forms of SCHEMAS; other fields are ignored.
 
     Raises:
@@ -55,17 +76,18 @@ def read_json(body: bytes, columns: Sequence[str], most: int) -> Table:
         what = f"body must be an object with exactly one of {', '.join(SCHEMAS)}"
         raise RefusedError(422, what, "body")
     (form,) = forms
-    return _read(value[form], form, columns, most)
+    return _read(value[form], form, header, most)
 
 
-def read_csv(body: bytes, columns: Sequence[str], most: int, numbers: bool) -> Table:
+def read_csv(body: bytes, header: Header, most: int) -> Table:
     """The rows of a CSV file whose first line names the columns; empty lines are skipped.
+
+    An empty cell is null.
 
     Args:
         body: the file.
-        columns: that it must have.
+        header: what it must have.
         most: how many rows it may have.
-        numbers: whether cells that look like numbers are numbers.
 
     Raises:
         RefusedError: not UTF-8, not CSV, a column is missing, a row is too long or too short, or
@@ -81,10 +103,11 @@ def read_csv(body: bytes, columns: Sequence[str], most: int, numbers: bool) -> T
         raise RefusedError(422, "body is empty", "body", "Name the columns in the first line.")
     head, *rows = lines
     refuse_too_many(len(rows), most, "body")
-    table = _by_column(head, rows, "rows", columns)
-    if not numbers:
-        return table
-    return [({name: _number(row[name]) for name in columns}, place) for row, place in table]
+    table = _by_column(head, rows, "rows", header)
+    return [
+        ({name: _cell(text, name in header.numbers) for name, text in row.items()}, place)
+        for row, place in table
+    ]
 
 
 def write_csv(rows: Sequence[Sequence[Any]]) -> str:
@@ -109,14 +132,14 @@ def items(table: Table, columns: Sequence[str], field: str | None) -> Items:
     return Items(values, [place for _, place in table])
 
 
-def _read(value: Any, form: str, columns: Sequence[str], most: int) -> Table:
+def _read(value: Any, form: str, header: Header, most: int) -> Table:
     if isinstance(value, list):
         refuse_too_many(len(value), most, form)
     try:
         if form == "dataframe_split":
             split = Split.model_validate(value)
             refuse_too_many(len(split.data), most, f"{form}.data")
-            return _by_column(split.columns, split.data, f"{form}.data", columns)
+            return _by_column(split.columns, split.data, f"{form}.data", header)
         if form == "dataframe_records":
             return _placed(_records.validate_python(value, strict=True), form)
     except ValidationError as error:
@@ -125,19 +148,16 @@ def _read(value: Any, form: str, columns: Sequence[str], most: int) -> Table:
     if isinstance(value, list):
         return _placed(value, form)
     if isinstance(value, dict):
-        return _from_columns(value, form, columns, most)
+        return _from_columns(value, form, header, most)
     raise RefusedError(422, f"{form} must be a list of rows or an object of columns", form)
 
 
-def _by_column(
-    head: list[str], rows: Sequence[list[Any]], place: str, columns: Sequence[str]
-) -> Table:
-    """Rows of cells in the order of `head`, among which `columns` must be."""
+def _by_column(head: list[str], rows: Sequence[list[Any]], place: str, header: Header) -> Table:
+    """Rows of cells in the order of `head`, in which no column may be missing."""
     if len(set(head)) != len(head):
         raise RefusedError(422, "two columns have one name", "columns", "Name each one once.")
-    for name in columns:
-        if name not in head:
-            raise RefusedError(422, f"the column '{name}' is missing", "columns")
+    if (name := header.missing(head)) is not None:
+        raise RefusedError(422, f"the column '{name}' is missing", "columns")
     for n, row in enumerate(rows):
         if len(row) != len(head):
             what = f"{place}[{n}] has {len(row)} cells, and there are {len(head)} columns"
@@ -145,11 +165,11 @@ def _by_column(
     return _placed([dict(zip(head, row, strict=True)) for row in rows], place)
 
 
-def _from_columns(value: Mapping[str, Any], form: str, columns: Sequence[str], most: int) -> Table:
+def _from_columns(value: Mapping[str, Any], form: str, header: Header, most: int) -> Table:
     """Lists of cells by column; or one row, where there are cells instead of lists."""
-    for name in columns:
-        if name not in value:
-            raise RefusedError(422, f"{form}.{name} is missing", f"{form}.{name}")
+    if (name := header.missing(value)) is not None:
+        raise RefusedError(422, f"{form}.{name} is missing", f"{form}.{name}")
+    columns = [name for name in header.columns if name in value]
     cells = [value[name] for name in columns]
     if not any(isinstance(each, list) for each in cells):
         return [(value, form)]
@@ -176,11 +196,13 @@ def _item(row: Row, place: str, columns: Sequence[str], field: str | None) -> An
     return row[field]
 
 
-def _number(cell: str) -> float | str:
+def _cell(text: str, number: bool) -> float | str | None:
+    if not text:
+        return None
     try:
-        return float(cell)
+        return float(text) if number else text
     except ValueError:
-        return cell
+        return text
 
 
 def _reason(error: Exception) -> str:

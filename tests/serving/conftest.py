@@ -76,6 +76,12 @@ def price_url(price_bundle: Path) -> Iterator[str]:
         yield service.url
 
 
+@pytest.fixture(scope="session")
+def passengers_url(passengers_bundle: Path) -> Iterator[str]:
+    with running("--bundle", str(passengers_bundle)) as service:
+        yield service.url
+
+
 @pytest.fixture
 def colours(colours_url: str) -> Iterator[httpx.Client]:
     """A client of the service that tells colours apart."""
@@ -87,6 +93,13 @@ def colours(colours_url: str) -> Iterator[httpx.Client]:
 def price(price_url: str) -> Iterator[httpx.Client]:
     """A client of the service that predicts prices."""
     with httpx.Client(base_url=price_url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def passengers(passengers_url: str) -> Iterator[httpx.Client]:
+    """A client of the service that takes numbers, texts and nulls."""
+    with httpx.Client(base_url=passengers_url, timeout=30) as client:
         yield client
 
 

@@ -292,7 +292,7 @@ def test_a_wrong_table_fails_as_it_does_with_mlflow(price_url: str, body: Any, w
         (f"size,{AGE}\n1,2\n1\n".encode(), "rows[1] has 1 cells"),
         (f"size,{AGE}\n1,2,3\n".encode(), "rows[0] has 3 cells"),
         (f"size,{AGE}\n{SECRET},3\n".encode(), "rows[0].size: str is not a number"),
-        (f"size,{AGE}\n,3\n".encode(), "rows[0].size: str is not a number"),
+        (f"size,{AGE}\n,3\n".encode(), "rows[0].size: null is not a number"),
         (f"size,{AGE}\nnan,3\n".encode(), "rows[0].size: NaN is not a number"),
         (f"size,{AGE}\n1e999,3\n".encode(), "rows[0].size: the number is infinite"),
         (f"size,size,{AGE}\n1,1,3\n".encode(), "two columns have one name"),
