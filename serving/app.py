@@ -32,6 +32,7 @@ from serving.tracing import Tracing
 TASKS = {
     "image-classification": "serving.image_classification",
     "tabular": "serving.tabular",
+    "translation": "serving.translation",
 }
 # What the scripts of other pages may send and read.
 CORS: dict[str, Any] = {

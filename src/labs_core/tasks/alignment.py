@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -12,20 +12,9 @@ from labs_core.tasks.tokens import Tokens
 END = "∎"  # the end of the source sentence, where decoders often look
 
 
-class Alignment(TypedDict):
-    """Weights by words."""
-
-    source: list[str]
-    """The words of the source, and `END`."""
-    target: list[str]
-    """The words of the translation."""
-    weights: list[list[float]]
-    """A row for each target word: the share of its attention on each source word; they sum to 1."""
-
-
 def align(
     tokens: Tokens, source: Sequence[int], target: Sequence[int], attention: np.ndarray
-) -> Alignment:
+) -> dict[str, Any]:
     """Attention between tokens as attention between words.
 
     What a word's tokens are looked at is added up; how a word's tokens look is averaged.
@@ -35,6 +24,10 @@ def align(
         source: ids of the source, without eos.
         target: ids of the translation, without eos.
         attention: (T, S), T ≥ len(target), S ≥ len(source) + 1: source ends in eos.
+
+    Returns:
+        `source`, its words and `END`; `target`, the words of the translation; and `weights`, a row
+        for each target word: the share of its attention on each source word. A row sums to 1.
     """
     read, written = tokens.words(source), tokens.words(target)
     columns = np.zeros((len(source) + 1, len(read.words) + 1))
