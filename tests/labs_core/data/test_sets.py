@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import itertools
+import os
 import struct
+import subprocess
+import sys
 import tarfile
+import unicodedata
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +18,11 @@ import pytest
 
 from labs_core.catalog import data_sets
 from labs_core.data import dvc_cache, store
+from labs_core.data.composition import overlaps, read_phrases
 from labs_core.data.digest import combine, hash_files
 from labs_core.data.formats import SPLITS, read_classes, read_table
-from labs_core.data.sets import cifar10_official, mnist, textures
+from labs_core.data.pairs import read_sentences
+from labs_core.data.sets import cifar10_official, cldr, mnist, textures
 
 LIBRARY = [name for name, card in data_sets().items() if card.shipped_by]
 FETCHED = [name for name, card in data_sets().items() if card.files and name != "cifar10_official"]
@@ -37,7 +45,10 @@ def made(tmp_path_factory: pytest.TempPathFactory):
 
 def counts(folder: Path) -> dict[str, int]:
     if (folder / "train.csv").exists():
-        return {split: len(read_table(folder / f"{split}.csv")[1]) for split in SPLITS}
+        tables = {split: (folder / f"{split}.csv").read_text("utf-8") for split in SPLITS}
+        return {split: len(list(csv.reader(io.StringIO(t)))) - 1 for split, t in tables.items()}
+    if (folder / "train.en").exists():
+        return {split: len(read_sentences(folder, split, "en")) for split in SPLITS}
     return {split: len(np.load(folder / f"{split}_labels.npy")) for split in SPLITS}
 
 
@@ -202,3 +213,93 @@ def test_shrinking_averages_areas_exactly():
     exact = weights @ square @ weights.T / 1.5**2
     assert np.abs(small - exact).max() <= 0.5 + 1e-9
     assert (textures.shrink(square[:32, :32]) == square[:32, :32]).all()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_no_phrase_of_cldr_and_no_pair_of_its_parts_is_in_training_but_each_part_is(made, split):
+    found = overlaps(read_phrases(made("cldr"), "train"), read_phrases(made("cldr"), split))
+    assert set(found) == {"all", *(kind.name for kind in cldr.kinds())}
+    for kind, overlap in found.items():
+        shared = overlap.sources, overlap.targets, overlap.pairs
+        assert shared == (0, 0, 0), kind
+        assert (overlap.unknown_parts, overlap.unknown_words) == (0, 0), kind
+        assert overlap.phrases >= 20, kind
+
+
+def test_cldr_is_in_nfc_short_and_mixed(made):
+    for split in SPLITS:
+        phrases = read_phrases(made("cldr"), split)
+        for phrase in phrases:
+            for text in phrase[:2]:
+                assert text == unicodedata.normalize("NFC", text) == text.strip() != ""
+                assert len(text) < 120
+        sources = [phrase.source for phrase in phrases]
+        assert len(sources) == len(set(sources)), "one translation of each"
+    first = {phrase.kind for phrase in read_phrases(made("cldr"), "train")[:600]}
+    assert first == {kind.name for kind in cldr.kinds()}, "a limit keeps all kinds"
+
+
+def test_cldr_does_not_depend_on_the_machine(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from labs_core.data.sets import cldr;"
+        "cldr.produce([], Path(sys.argv[1]))"
+    )
+    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "fr_FR.UTF-8", "LANGUAGE": "fr"}
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, **elsewhere, "PYTHONHASHSEED": "7", "PYTHONUTF8": "1"},
+        check=True,
+    )
+    assert combine(hash_files(tmp_path)) == dvc_cache.pinned("cldr")
+
+
+def test_the_phrases_of_cldr_are_translations():
+    # Written by hand: what both languages say.
+    said = [
+        cldr._date(1, 8, 2015, "full"),
+        cldr._time(15, 5, "short"),
+        cldr._quantity(Decimal("1.5"), "length-foot", ""),
+        cldr._relative(2, "day", "ago"),
+        cldr._relative(90, "minute", "in"),
+        cldr._money(Decimal(3), "USD", ""),
+        cldr._magnitude(Decimal(3), 10**9, ""),
+        cldr._listed(
+            ("French", "français"), ("German", "allemand"), ("Dutch", "néerlandais"), form="and"
+        ),
+        cldr._percentages(10, 25, "or"),
+        cldr._days(8, 1, 5, ""),
+        cldr._quarter(3, 2015, ""),
+    ]
+    assert said == [
+        ("Saturday, August 1, 2015", "samedi 1 août 2015"),
+        ("3:05\u202fPM", "15:05"),
+        ("1.5 feet", "1,5\u00a0pied"),
+        ("2 days ago", "il y a 2 jours"),
+        ("in 90 minutes", "dans 90 minutes"),
+        ("3 US dollars", "3 dollars des États-Unis"),
+        ("3 billion", "3 milliards"),
+        ("French, German, and Dutch", "français, allemand et néerlandais"),
+        ("10% or 25%", "10\u00a0% ou 25\u00a0%"),
+        ("Aug 1\u2009–\u20095", "1–5 août"),
+        ("3rd quarter 2015", "3e trimestre 2015"),
+    ]
+    assert cldr._date(30, 2, 2015, "long") is None
+    assert cldr._days(8, 5, 1, "") is None
+
+
+@pytest.mark.mirror
+def test_multi30k_keeps_the_official_order_and_has_the_later_test_sets_beside_it(made):
+    folder = made("multi30k")
+    sizes = {"train": 29_000, "val": 1014, "test": 1000, "test_2017_flickr": 1000}
+    for split, size in {**sizes, "test_2017_mscoco": 461, "test_2018_flickr": 1071}.items():
+        english, french = (read_sentences(folder, split, language) for language in ("en", "fr"))
+        assert len(english) == len(french) == size
+        assert all(english)
+        assert all(french)
+    # The first pair of the training set, as the paper and every tutorial print it.
+    assert read_sentences(folder, "train", "en")[0] == (
+        "Two young, White males are outside near many bushes."
+    )
+    assert read_sentences(folder, "train", "fr")[0] == (
+        "Deux jeunes hommes blancs sont dehors près de buissons."
+    )
