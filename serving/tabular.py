@@ -163,7 +163,12 @@ def form_field(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def readable(name: str) -> str:
-    """MedInc -> Med inc, petal_length -> Petal length; codes such as s1 stay as they are."""
+    """MedInc -> Med inc, petal_length -> Petal length; codes such as s1 stay as they are.
+
+    A name with blanks was written for people: of it only the first letter changes.
+    """
+    if " " in name.strip():
+        return name[0].upper() + name[1:]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").split()
     if len(words) < 2:
         return name
