@@ -10,14 +10,16 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
+from torch import distributed
 
 from labs_core.errors import LabsError
+from labs_core.train.folder import RunFolder
 from labs_core.train.machine import cores
 
 
 def quiet() -> None:
     """Silence what Lightning says on every start; its errors stay."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for text in (
         ".*does not have many workers.*",
@@ -32,6 +34,13 @@ def quiet() -> None:
 def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) -> pl.Trainer:
     """The Trainer that fits; raises LabsError where the machine lacks what the config asks for."""
     processes = config.devices if config.strategy != "auto" else 1
+    on_cores = config.accelerator == "cpu" or not torch.cuda.is_available()
+    if on_cores and processes > cores():
+        raise LabsError(
+            f"trainer.devices={processes} is more than this machine has",
+            f"it has {cores()} processor cores",
+            "Each process needs a core of its own; trainer.num_nodes=N takes further machines.",
+        )
     try:
         torch.set_num_threads(config.threads or max(cores() // max(processes, 1), 1))
         return pl.Trainer(
@@ -55,6 +64,28 @@ def make_trainer(config: DictConfig, logger: Any, callbacks: list[pl.Callback]) 
             str(error).splitlines()[0],
             "See what there is: labs doctor. trainer=cpu works everywhere.",
         ) from None
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, folder: RunFolder) -> None:
+    """Train, from the run's last checkpoint where there is one, and part from the other processes.
+
+    Raises LabsError where one of them is gone: the run can be resumed.
+    """
+    try:
+        trainer.fit(
+            module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
+        )
+    except RuntimeError as error:
+        if not (isinstance(error, distributed.DistError) or "/gloo/" in str(error)):
+            raise
+        raise LabsError(
+            "Another process of this run is gone",
+            str(error).splitlines()[0].rpartition("] ")[2].partition(". ")[0],
+            f"Nothing but the current epoch is lost: --resume {folder.name} goes on.",
+        ) from error
+    if distributed.is_available() and distributed.is_initialized():
+        # What follows is rank 0's alone: it must not wait for others.
+        distributed.destroy_process_group()
 
 
 def make_evaluator(config: DictConfig) -> pl.Trainer:

@@ -30,7 +30,7 @@ from labs_core.train.machine import peak_memory_mb
 from labs_core.train.progress import EpochProgress
 from labs_core.train.report import Report, errors_left, grade
 from labs_core.train.run import Stopped
-from labs_core.train.trainer import end_workers, make_evaluator, make_trainer, quiet
+from labs_core.train.trainer import end_workers, fit, make_evaluator, make_trainer, quiet
 
 
 def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
@@ -47,9 +47,7 @@ def work(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
         trainer = make_trainer(config.trainer, JournalLogger(tracker), callbacks)
         _describe(tracker, folder, config, data)
 
-        trainer.fit(
-            module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
-        )
+        fit(trainer, module, data, folder)
         load_best(folder, module)
 
         evaluator = make_evaluator(config.trainer)
@@ -113,9 +111,7 @@ def help_fit(folder: RunFolder, config: DictConfig) -> None:
     with Tracker(folder.path, None, "", "", enabled=False) as nobody:
         checkpoints = Checkpoints(folder, nobody, config.monitor, config.mode)
         trainer = make_trainer(config.trainer, False, [checkpoints])
-        trainer.fit(
-            module, datamodule=data, ckpt_path=folder.last if folder.last.exists() else None
-        )
+        fit(trainer, module, data, folder)
 
 
 def _open_tracker(folder: RunFolder, config: DictConfig) -> Tracker:
