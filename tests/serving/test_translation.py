@@ -188,11 +188,12 @@ def test_mlflows_protocol_takes_a_table_of_texts(client: TestClient, form: str) 
     assert answer["translation"] == TRANSLATION
 
 
-def test_a_bad_cell_of_a_table_has_its_own_error(client: TestClient) -> None:
+def test_a_bad_cell_of_a_table_is_named(client: TestClient) -> None:
     body = {"instances": [{"text": TEXT}, {"text": "\x00"}]}
-    good, bad = client.post("/invocations", json=body).json()["predictions"]
-    assert good["translation"] == TRANSLATION
-    assert "U+0000" in bad["error"]["what"]
+    response = client.post("/invocations", json=body)
+    assert response.status_code == 400
+    assert "instances[1]" in response.json()["message"]
+    assert "U+0000" in response.json()["message"]
 
 
 def test_the_page_shows_examples_and_languages(client: TestClient) -> None:
