@@ -187,8 +187,32 @@ def test_a_field_left_empty_is_named(page: Any, price_url: str) -> None:
     assert "size needs a number" in page.get_by_role("alert").inner_text().lower()
 
 
+def test_a_row_of_texts_choices_and_missing_values(page: Any, passengers_url: str) -> None:
+    page.goto(passengers_url)
+    # The first example: 2 · [female] − 30 / 20 + 8 / 100, and a sigmoid.
+    page.wait_for_selector("#label:has-text('survived 64.1 %')")
+    age = page.get_by_role("spinbutton", name="Age")
+    assert age.input_value() == ""
+    assert age.get_attribute("placeholder") == "missing"
+    assert page.get_by_role("textbox", name="Name").input_value() == "O'Dwyer, Miss. Ellen"
+    port = page.get_by_role("combobox", name="Port")
+    assert port.locator("option").all_inner_texts() == ["missing", "C", "Q", "S"]
+
+    age.fill("80")
+    page.wait_for_selector("#label:has-text('died 87.2 %')")
+    port.select_option("C")
+    page.wait_for_selector("#label:has-text('died 71.5 %')")
+    page.get_by_role("combobox", name="Sex").select_option("male")
+    page.wait_for_selector("#label:has-text('died 94.9 %')")
+    page.get_by_role("textbox", name="Name").fill("")
+    page.get_by_role("button", name="Example 3").click()
+    page.wait_for_selector("#label:has-text('survived 71.1 %')")
+    assert port.input_value() == "", "its port is missing"
+    assert page.get_by_role("button", name="Average").count() == 0, "there is no average name"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("service", ["colours_url", "price_url"])
+@pytest.mark.parametrize("service", ["colours_url", "price_url", "passengers_url"])
 def test_nothing_is_wider_than_a_phone(
     page: Any, service: str, scheme: str, request: pytest.FixtureRequest
 ) -> None:
@@ -212,12 +236,14 @@ def test_on_a_phone_the_answer_comes_into_sight(page: Any, colours_url: str) -> 
     )
 
 
-def test_every_control_has_a_name(page: Any, colours_url: str, price_url: str) -> None:
-    for url in (colours_url, price_url):
+def test_every_control_has_a_name(
+    page: Any, colours_url: str, price_url: str, passengers_url: str
+) -> None:
+    for url in (colours_url, price_url, passengers_url):
         page.goto(url)
         page.wait_for_selector("#answer:not([hidden])")
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll("button, input, img, a")]
+            """() => [...document.querySelectorAll("button, input, select, img, a")]
                 .filter(e => e.offsetParent || e.type === "file")
                 .filter(e => !(e.ariaLabel || e.alt || e.textContent.trim() || e.labels?.length
                                || e.querySelector("img[alt]")))

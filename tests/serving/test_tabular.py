@@ -154,3 +154,86 @@ def test_a_body_of_unknown_length_is_limited_too(price: httpx.Client) -> None:
     chunks = (b" " * 2**20 for _ in range(20))  # sent in chunks, without Content-Length
     answer = price.post("/predict", content=chunks, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
+
+
+WOMAN = {"Name": "Icard, Miss. Amelie", "Sex": "female", "Age": 38, "Port": "C", "Fare": 80}
+
+
+def survived(row: dict[str, Any]) -> float:
+    """The probability that the fixture `passengers_bundle` promises."""
+    age = 30 if row.get("Age") is None else row["Age"]
+    fare = 10 if row["Fare"] is None else row["Fare"]
+    log_odds = 2 * (row["Sex"] == "female") + (row.get("Port") == "C") - age / 20 + fare / 100
+    return float(1 / (1 + np.exp(-log_odds)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"Age": None, "Port": None},
+        {"Fare": None},  # never missing in the data: null is filled in
+        {"Name": None, "Sex": None},
+        {"Port": "Le Havre", "Name": "Ünal, Mr. ☃"},  # not seen in training
+        {"Port": ""},
+    ],
+)
+def test_a_row_of_numbers_texts_and_nulls_gets_its_class(
+    passengers: httpx.Client, change: dict[str, Any]
+) -> None:
+    row = {**WOMAN, **change}
+    answer = passengers.post("/predict", json=row).json()["answers"][0]
+    assert answer["probabilities"]["survived"] == pytest.approx(survived(row), abs=1e-6)
+    assert answer["label"] == ("survived" if survived(row) > 0.5 else "died")
+
+
+def test_what_may_be_missing_may_be_left_out(passengers: httpx.Client) -> None:
+    short = {name: WOMAN[name] for name in ("Name", "Sex", "Fare")}
+    answers = passengers.post("/predict", json={"items": [short, WOMAN]}).json()["answers"]
+    expected = [survived(short), survived(WOMAN)]
+    assert [a["probabilities"]["survived"] for a in answers] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what"),
+    [
+        ({"Age": "38"}, "Age", "must be a number"),
+        ({"Age": True}, "Age", "must be a number"),
+        ({"Sex": 1}, "Sex", "must be text"),
+        ({"Port": ["C"]}, "Port", "must be text"),
+        ({"Fare": float("nan")}, "Fare", "finite"),
+        ({"Fare": 1e39}, "Fare", "32 bits"),
+        ({"Cabin": "C85"}, "Cabin", "is not known"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(
+    passengers: httpx.Client, change: dict[str, Any], where: str, what: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({**WOMAN, **change})
+    answer = passengers.post("/predict", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["where"].endswith(where)
+    assert what in answer.json()["error"]["what"]
+
+
+def test_a_column_that_is_never_missing_must_be_there(passengers: httpx.Client) -> None:
+    row = {name: value for name, value in WOMAN.items() if name != "Fare"}
+    error = passengers.post("/predict", json=row).json()["error"]
+    assert (error["where"], error["what"]) == ("Fare", "Fare is missing")
+
+
+def test_the_documentation_says_what_may_be_missing(passengers: httpx.Client) -> None:
+    document = passengers.get("/openapi.json").json()
+    row = document["components"]["schemas"]["Row"]
+    assert row["required"] == ["Name", "Sex", "Fare"]
+    assert row["properties"]["Age"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
+    assert row["properties"]["Port"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    told = {name: field["description"] for name, field in row["properties"].items()}
+    assert "C, Q, S" in told["Port"]
+    assert "left out, where it is missing" in told["Port"]
+    assert "null is filled in" in told["Fare"]
+    content = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert content["examples"]["one"]["value"].get("Age") is None
+    for example in content["examples"].values():
+        assert passengers.post("/predict", json=example["value"]).status_code == 200

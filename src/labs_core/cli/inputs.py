@@ -1,4 +1,4 @@
-"""What a person hands to `labs predict`: picture files, or rows as CSV or JSON."""
+"""What a person hands to `labs predict`: picture files, rows as CSV or JSON, or texts."""
 
 from __future__ import annotations
 
@@ -6,31 +6,40 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from labs_core.errors import LabsError
+from labs_core.tasks.tabular_rows import Feature, kind, may_be_null
+from labs_core.tasks.task import Params
 
 STDIN = "-"
 HOW = {
     "image-classification": "Name picture files, or - for one on standard input.",
     "tabular": "Name a CSV or JSON file, write the row as JSON, or - for JSON on standard input.",
+    "translation": "Write the text in quotes, or name a .txt file, or - for standard input: one "
+    "sentence a line.",
 }
 
 Input = tuple[str, Any]  # its name for answers and complaints, and the raw item
 
 
-def read(task: str, arguments: list[str]) -> list[Input]:
-    """The items that the arguments mean, each with its name.
+def read(task: str, params: Params, arguments: list[str]) -> list[Input]:
+    """The items that the arguments mean, each with its name; `params` are the bundle's.
 
     Raises:
         LabsError: a file is not there, or is not what the task takes.
     """
     if task not in HOW:
         raise LabsError(f"The task '{task}' takes no input from the command line yet")
-    reader = _picture if task == "image-classification" else _rows
-    inputs = [item for argument in arguments for item in reader(argument)]
+    if task == "image-classification":
+        inputs = [item for argument in arguments for item in _picture(argument)]
+    elif task == "translation":
+        inputs = [item for argument in arguments for item in _texts(argument)]
+    else:
+        features = {feature["name"]: feature for feature in params["features"]}
+        inputs = [item for argument in arguments for item in _rows(argument, features)]
     if not inputs:
         raise LabsError("There is nothing to predict", "no input, or no row in it", HOW[task])
     return inputs
@@ -43,15 +52,31 @@ def _picture(argument: str) -> Iterator[Input]:
         yield argument, _content(argument)
 
 
-def _rows(argument: str) -> Iterator[Input]:
+def _texts(argument: str) -> Iterator[Input]:
+    """A text, or the lines of a file; empty ones are left out."""
+    if argument == STDIN:
+        name, text = "standard input", _text(sys.stdin.buffer.read(), "standard input")
+    elif argument.endswith(".txt"):
+        name, text = argument, _text(_content(argument), argument)
+    else:
+        yield argument, argument
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield f"{name}, line {number}", line
+
+
+def _rows(argument: str, features: Mapping[str, Feature]) -> Iterator[Input]:
     if argument == STDIN:
         yield from _json_rows(_text(sys.stdin.buffer.read(), "standard input"), "standard input")
     elif argument.lstrip().startswith(("{", "[")):
         yield from _json_rows(argument, "the input")
     else:
         text = _text(_content(argument), argument)
-        is_csv = Path(argument).suffix.lower() == ".csv"
-        yield from (_csv_rows if is_csv else _json_rows)(text, argument)
+        if Path(argument).suffix.lower() == ".csv":
+            yield from _csv_rows(text, argument, features)
+        else:
+            yield from _json_rows(text, argument)
 
 
 def _json_rows(text: str, name: str) -> Iterator[Input]:
@@ -68,21 +93,31 @@ def _json_rows(text: str, name: str) -> Iterator[Input]:
         yield f"{name}, row {number}", row
 
 
-def _csv_rows(text: str, name: str) -> Iterator[Input]:
-    """The rows of a table whose first line names the features."""
+def _csv_rows(text: str, name: str, features: Mapping[str, Feature]) -> Iterator[Input]:
+    """The rows of a table whose first line names the features; an empty cell is a missing value."""
     table = csv.DictReader(io.StringIO(text, newline=""))
     for row in table:
         place = f"{name}, line {table.line_num}"
         if None in row or None in row.values():
             raise LabsError(place, "it has another number of columns than the first line")
-        yield place, {column: _number(cell, column, place) for column, cell in row.items()}
+        yield (
+            place,
+            {
+                column: _cell(cell, features.get(column), f"{place}, column '{column}'")
+                for column, cell in row.items()
+            },
+        )
 
 
-def _number(cell: str, column: str, place: str) -> float:
+def _cell(cell: str, feature: Feature | None, place: str) -> float | str | None:
+    if feature is None or kind(feature) != "number":
+        return cell
+    if not cell and may_be_null(feature):
+        return None
     try:
         return float(cell)
     except ValueError:
-        raise LabsError(f"{place}, column '{column}'", f"'{cell[:40]}' is not a number") from None
+        raise LabsError(place, f"'{cell[:40]}' is not a number") from None
 
 
 def _content(path: str) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 5
 BAR = 30  # characters of a probability of 1
+LONGEST_NAME = 200  # characters of a text that is shown beside its translation
 
 
 def predict(
@@ -25,7 +26,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Picture files; a CSV or JSON file of rows; a row as JSON; or - to read one.",
+            help="Picture files; a CSV or JSON file of rows; a row as JSON; a text in quotes, or "
+            "a .txt file of them; or - to read one.",
         ),
     ] = None,
     example: Annotated[
@@ -46,11 +48,11 @@ def predict(
     if example:
         items = [(f"example {n}", item) for n, item in enumerate(bundle.golden.items, start=1)]
     else:
-        items = reading.read(bundle.manifest.task, inputs or [])
+        items = reading.read(bundle.manifest.task, bundle.params, inputs or [])
     try:
         answers = bundle.predict([item for _, item in items])
     except InvalidInput as error:
-        place = items[error.index or 0][0]
+        place = shortened(items[error.index or 0][0])
         field = f", '{error.field}'" if error.field else ""
         raise LabsError(f"{place}{field}", error.reason, error.remedy) from None
 
@@ -69,6 +71,8 @@ def predict(
     names = [name for name, _ in items]
     if "probabilities" in answers[0]:
         _print_classes(console, names, answers)
+    elif "translation" in answers[0]:
+        _print_translations(console, [item for _, item in items], answers)
     else:
         _print_numbers(console, names, answers, bundle.params["target"]["name"])
 
@@ -84,6 +88,23 @@ def _print_numbers(console: Console, names: list[str], answers: list[Any], targe
     for name, answer in zip(names, answers, strict=True):
         table.add_row(Text(name), f"{answer['prediction']:.6g}")
     console.print(table)
+
+
+def _print_translations(console: Console, items: list[Any], answers: list[Any]) -> None:
+    """Under each text its translation, with the score."""
+    from rich.text import Text
+
+    for item, answer in zip(items, answers, strict=True):
+        text = item if isinstance(item, str) else item["text"]
+        console.print(Text(shortened(text), "bold"))
+        said = Text(f"  {answer['translation']}", "green")
+        console.print(said.append(f"  score {answer['score']:.3f}", "dim"))
+
+
+def shortened(name: str) -> str:
+    """An input's name, which may be a long text, or one that is not to be printed."""
+    line = "".join(c if c.isprintable() else "?" for c in name[: LONGEST_NAME + 1])
+    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
 
 
 def _print_classes(console: Console, names: list[str], answers: list[Any]) -> None:

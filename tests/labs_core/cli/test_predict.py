@@ -138,6 +138,59 @@ def test_a_bad_table_is_refused_with_line_and_column(
     assert len(err.splitlines()) <= 2
 
 
+PASSENGERS = '''\
+Name,Sex,Age,Port,Fare
+"Icard, Miss. Amelie",female,38,C,80
+113803,male,,,7.25
+"Ünal, Mr. ""☃""",male,0.5,Le Havre,
+'''
+
+
+def test_raw_columns_are_read_from_csv_with_texts_and_missing_values(
+    labs_cli: Run, passengers_bundle: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "passengers.csv"
+    file.write_text(PASSENGERS, encoding="utf-8")
+    code, out, err = labs_cli("predict", str(passengers_bundle), str(file), "--json")
+    assert (code, err) == (0, "")
+    rows = [
+        {"Name": "Icard, Miss. Amelie", "Sex": "female", "Age": 38, "Port": "C", "Fare": 80},
+        {"Name": "113803", "Sex": "male", "Age": None, "Port": None, "Fare": 7.25},
+        {"Name": 'Ünal, Mr. "☃"', "Sex": "male", "Age": 0.5, "Port": "Le Havre", "Fare": None},
+    ]
+    assert answers(out) == load(passengers_bundle).predict(rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("Name,Sex,Port,Age\nx,male,S,3\n", "line 2, 'Fare': the feature is missing"),
+        ("Name,Sex,Fare,Cabin\nx,male,7,C85\n", "line 2, 'Cabin': there is no such feature"),
+        ("Name,Sex,Fare\nx,male,7\ny,male,a lot\n", "line 3, column 'Fare': 'a lot' is not a"),
+    ],
+)
+def test_bad_raw_columns_are_refused_with_line_and_column(
+    labs_cli: Run, passengers_bundle: Path, tmp_path: Path, content: str, complaint: str
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(content, encoding="utf-8")
+    code, out, err = labs_cli("predict", str(passengers_bundle), str(file))
+    assert (code, out) == (2, "")
+    assert complaint in err
+
+
+def test_a_column_without_any_value_is_answered_as_missing(
+    labs_cli: Run, passengers_bundle: Path, tmp_path: Path
+) -> None:
+    empty, absent = tmp_path / "empty.csv", tmp_path / "absent.csv"
+    empty.write_text("Name,Sex,Age,Fare\nx,male,,7\ny,female,,8\n", encoding="utf-8")
+    absent.write_text("Name,Sex,Fare\nx,male,7\ny,female,8\n", encoding="utf-8")
+    _, out, _ = labs_cli("predict", str(passengers_bundle), str(empty), str(absent), "--json")
+    found = answers(out)
+    assert len(found) == 4
+    assert found[:2] == found[2:]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

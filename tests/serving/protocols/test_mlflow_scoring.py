@@ -379,3 +379,65 @@ def test_the_documented_examples_work(service: str, request: pytest.FixtureReque
         headers = {"Content-Type": "text/csv"}
         body = content["text/csv"]["example"]
         assert httpx.post(url + path, content=body, headers=headers).json() == expected
+
+
+PEOPLE = pd.DataFrame(
+    {
+        "Name": ["Icard, Miss. Amelie", "113803", "Ünal, Mr. ☃"],
+        "Sex": ["female", "male", "male"],
+        "Age": [38.0, np.nan, 0.5],
+        "Port": ["C", None, "Le Havre"],
+        "Fare": [80.0, 7.25, 0.0],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def passengers_pyfunc(
+    passengers_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PyFuncModel:
+    return as_mlflow_loads_it(passengers_bundle, tmp_path_factory.mktemp("mlflow") / "passengers")
+
+
+def test_texts_and_missing_values_get_what_the_model_predicts(
+    passengers_url: str, passengers_pyfunc: PyFuncModel, passengers_bundle: Path
+) -> None:
+    rows = json.loads(PEOPLE.to_json(orient="records"))
+    expected = load(passengers_bundle).predict(rows)
+    assert passengers_pyfunc.predict(PEOPLE) == expected
+    assert client_of(passengers_url).invoke(PEOPLE)["predictions"] == expected
+    for body in forms(PEOPLE.astype(object).where(PEOPLE.notna(), None)).values():
+        answer = httpx.post(f"{passengers_url}/invocations", json=body).json()["predictions"]
+        assert answer == expected[: len(answer)]
+
+
+def test_an_empty_cell_of_csv_is_missing_and_a_number_among_texts_stays_a_text(
+    passengers_url: str, passengers_bundle: Path
+) -> None:
+    rows = json.loads(PEOPLE.to_json(orient="records"))
+    headers = {"Content-Type": "text/csv"}
+    body = PEOPLE.to_csv(index=False).encode()
+    answer = httpx.post(f"{passengers_url}/invocations", content=body, headers=headers)
+    assert answer.json()["predictions"] == load(passengers_bundle).predict(rows)
+
+
+def test_only_columns_that_may_be_missing_may_be_left_out(passengers_url: str) -> None:
+    few = PEOPLE[["Name", "Sex", "Fare"]]
+    answers = client_of(passengers_url).invoke(few)["predictions"]
+    nulls = few.assign(Age=None, Port=None)
+    assert answers == client_of(passengers_url).invoke(nulls)["predictions"]
+    for body in forms(few.drop(columns="Sex")).values():
+        answer = httpx.post(f"{passengers_url}/invocations", json=body)
+        assert answer.status_code == 400
+        assert "Sex" in answer.json()["message"]
+
+
+def test_the_signature_has_texts_and_what_is_optional(passengers_pyfunc: PyFuncModel) -> None:
+    schema = passengers_pyfunc.metadata.get_input_schema()
+    assert [(c.name, c.type.name, c.required) for c in schema.inputs] == [
+        ("Name", "string", True),
+        ("Sex", "string", True),
+        ("Age", "double", False),
+        ("Port", "string", False),
+        ("Fare", "double", True),
+    ]

@@ -555,3 +555,56 @@ def test_the_documented_examples_work(service: str, request: pytest.FixtureReque
             assert answer.status_code == 200, answer.text
             schema = {**answers["application/json"]["schema"], "components": document["components"]}
             jsonschema.validate(answer.json(), schema)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_texts_go_as_bytes_beside_numbers(
+    passengers_url: str, passengers_bundle: Path, binary: bool
+) -> None:
+    rows = [
+        {"Name": "Icard, Miss. Amelie", "Sex": "female", "Age": 38, "Port": "C", "Fare": 80},
+        {"Name": "Ünal, Mr. ☃", "Sex": "male", "Age": None, "Port": None, "Fare": 7.25},
+    ][: 2 if binary else 1]  # NaN, a missing number, cannot be said in JSON
+    numbers = np.array([[38, 80], [np.nan, 7.25]], np.float32)[: len(rows)]
+    texts = np.array([["Icard, Miss. Amelie", "female", "C"], ["Ünal, Mr. ☃", "male", ""]], object)[
+        : len(rows)
+    ]
+    with connected(passengers_url) as client:
+        metadata = client.get_model_metadata("passengers")
+        answer = client.infer(
+            "passengers",
+            [tensor(numbers, "features", "FP32", binary), tensor(texts, "texts", "BYTES", binary)],
+        )
+    assert metadata["inputs"] == [
+        {"name": "features", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "texts", "datatype": "BYTES", "shape": [-1, 3]},
+    ]
+    expected = [a["probabilities"]["survived"] for a in load(passengers_bundle).predict(rows)]
+    assert answer.as_numpy("probabilities")[:, 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_documented_example_has_no_missing_number(passengers_url: str) -> None:
+    document = httpx.get(f"{passengers_url}/openapi.json").json()
+    path = document["paths"]["/v2/models/passengers/infer"]["post"]
+    body = path["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
+    assert body["inputs"][0]["data"] == [22.0, 7.25], "the first golden row has no age"
+    assert httpx.post(f"{passengers_url}/v2/models/passengers/infer", json=body).is_success
+
+
+def test_a_missing_value_is_left_out_of_the_prediction_log(
+    start: Start, passengers_bundle: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "predictions.db"
+    numbers = np.array([[np.nan, 7.25]], np.float32)
+    texts = np.array([["x", "male", "Le Havre"]], object)
+    inputs = [tensor(numbers, "features", "FP32"), tensor(texts, "texts", "BYTES")]
+    with start("--bundle", str(passengers_bundle), "--predictions", str(log)) as service:
+        with connected(service.url) as client:
+            client.infer("passengers", inputs)
+        row = {"Name": "x", "Sex": "male", "Port": "Le Havre", "Fare": 7.25}
+        httpx.post(f"{service.url}/predict", json=row).raise_for_status()
+        service.process.terminate()
+        service.process.wait(timeout=30)
+    first, second = read(log)
+    assert first.input == {"Name": 1, "Sex": 1, "Port": -1, "Fare": 7.25} == second.input
+    assert first.probability == second.probability
