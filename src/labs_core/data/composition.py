@@ -67,34 +67,28 @@ def compose(kinds: Sequence[Kind], seed: int) -> dict[str, list[Phrase]]:
     No English phrase occurs twice, no French phrase of val or test occurs elsewhere, and every word
     of val and test occurs in training, in both languages.
     """
-    phrases: dict[str, list[Phrase]] = {"train": [], "val": [], "test": []}
+    drawn: dict[str, list[Phrase]] = {"train": [], "val": [], "test": []}
     sources: set[str] = set()
     targets: dict[str, str] = {}  # target -> its split
-    known: tuple[set[str], set[str]] = set(), set()
-    for number, split in enumerate(phrases):
+    known: set[tuple[str, str]] = set()  # words of training
+    for number, split in enumerate(drawn):
         for index, kind in enumerate(kinds):
-            drawn = 0
-            for phrase in _candidates(kind, split, seed=seed + len(phrases) * index + number):
-                if drawn == kind.counts[split]:
-                    break
+            missing = kind.counts[split]
+            for phrase in _candidates(kind, split, seed + len(drawn) * index + number):
                 if phrase.source in sources or targets.get(phrase.target, split) != split:
                     continue
                 if split == "train":
-                    known[0].update(words(phrase.source))
-                    known[1].update(words(phrase.target))
-                elif not (known[0] >= words(phrase.source) and known[1] >= words(phrase.target)):
+                    known.update(_words(phrase))
+                elif not known.issuperset(_words(phrase)):
                     continue
-                phrases[split].append(phrase)
+                drawn[split].append(phrase)
                 sources.add(phrase.source)
                 targets[phrase.target] = split
-                drawn += 1
-            assert drawn == kind.counts[split], f"{kind.name}: only {drawn} phrases for {split}"
-    return phrases
-
-
-def words(phrase: str) -> set[str]:
-    """Words and numbers, without punctuation."""
-    return set(re.findall(r"\w+", phrase))
+                missing -= 1
+                if not missing:
+                    break
+            assert not missing, f"{kind.name}: {missing} phrases for {split} are missing"
+    return drawn
 
 
 def write_phrases(folder: Path, split: str, phrases: Sequence[Phrase]) -> None:
@@ -206,9 +200,9 @@ def _numbers(seed: int) -> Iterator[int]:
 
 
 def _words(phrase: Phrase) -> Iterator[tuple[str, str]]:
-    """Each with its language: `point` may be known in one and new in the other."""
-    yield from (("en", word) for word in words(phrase.source))
-    yield from (("fr", word) for word in words(phrase.target))
+    """Words and numbers with their language: `point` may be known in one and new in the other."""
+    for language, text in (("en", phrase.source), ("fr", phrase.target)):
+        yield from ((language, word) for word in re.findall(r"\w+", text))
 
 
 def _pairs(phrase: Phrase) -> Iterable[tuple[str, str]]:

@@ -78,7 +78,7 @@ def test_the_split_of_two_parts_is_by_chance_and_does_not_depend_on_their_order(
 
 def test_too_few_phrases_are_an_error():
     too_many = Kind("two", (COUNTS, FRUIT), say, {"train": 700, "val": 1, "test": 1})
-    with pytest.raises(AssertionError, match=r"two: only \d+ phrases for train"):
+    with pytest.raises(AssertionError, match=r"two: \d+ phrases for train are missing"):
         compose([too_many], seed=0)
 
 

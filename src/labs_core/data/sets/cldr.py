@@ -5,6 +5,9 @@ own formatting functions for `en` and `fr`, and phrases are joined only by CLDR'
 hard about it is what is hard in translation: word order (August 1 → 1 août), agreement (1.5 hours →
 1,5 heure), elision, false friends (billion → milliard), numbers and their separators.
 
+The parts of a phrase are its numbers, units, names, days, months, years, hours and minutes: no two
+of them meet both in training and in the test (see `labs_core.data.composition`). Not held out are
+the forms (and/or, past/future, how long a date is written) and the weekday that a date falls on.
 `python -m labs_core.data.sets.cldr` prints what the test split shares with training.
 """
 
