@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 NEEDED = ("mlflow", "numpy", "onnxruntime", "pillow")
+NEEDED_BY = {"translation": ("tokenizers",)}  # beside them, by task
 CODE = "code"
 MODULES = (
     "__init__.py",
@@ -48,7 +49,8 @@ def write_mlflow_files(bundle: Bundle) -> None:
 
     folder = bundle.path
     _copy_code(folder / CODE)
-    pins = [f"{package}=={importlib.metadata.version(package)}" for package in NEEDED]
+    needed = (*NEEDED, *NEEDED_BY.get(bundle.task.name, ()))
+    pins = [f"{package}=={importlib.metadata.version(package)}" for package in needed]
     _write(folder / "requirements.txt", "".join(f"{pin}\n" for pin in pins))
     environment = {
         "python": platform.python_version(),
@@ -94,10 +96,15 @@ def _signature(bundle: Bundle) -> ModelSignature:
                 for feature in bundle.params["features"]
             ]
         )
+    elif bundle.task.name == "translation":
+        inputs = Schema([ColSpec(DataType.string, bundle.task.field)])
     else:
         # MLflow's server decodes the base64 text of a binary column before it calls the model.
         inputs = Schema([ColSpec(DataType.binary, bundle.task.field)])
-    if bundle.params.get("labels") is None:
+    if bundle.task.name == "translation":
+        score = ColSpec(DataType.double, "score")
+        outputs = Schema([ColSpec(DataType.string, "translation"), score])
+    elif bundle.params.get("labels") is None:
         outputs = Schema([ColSpec(DataType.double, "prediction")])
     else:
         probabilities = ColSpec(Map(DataType.double), "probabilities")
