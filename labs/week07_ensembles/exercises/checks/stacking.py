@@ -1,5 +1,5 @@
-"""What a model has seen, by a model that tells; the answers, by scikit-learn's cross_val_predict and
-stacks; and noise, of which nothing can be learnt."""
+"""What a model has seen, by a model that tells; the answers, by scikit-learn's cross_val_predict
+and stacks; and noise, of which nothing can be learnt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import clone
 from sklearn.ensemble import StackingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
@@ -141,8 +142,6 @@ def fitting(model: Any) -> Callable[[Array, Array], Predict]:
     """A model of scikit-learn's as a function."""
 
     def fit(X: Array, y: Array) -> Predict:
-        from sklearn.base import clone
-
         fitted = clone(model).fit(X, y)
         if hasattr(fitted, "predict_proba"):
             return lambda rows: fitted.predict_proba(rows)[:, 1]
@@ -180,7 +179,7 @@ def check_target_encoder(tutor: Tutor) -> None:
                         levels, y, asked, 0.0
                     ),
                     "pulled towards 0: m ȳ is missing": lambda smoothing=smoothing, right=right: (
-                        _encoded(levels, y, asked, smoothing, prior=0.0)
+                        _encoded(levels, y, asked, smoothing, pull=0.0)
                     ),
                     "an unseen category got the code of another one: is it really that one?": (
                         lambda: _encoded(
@@ -195,28 +194,32 @@ def check_target_encoder(tutor: Tutor) -> None:
                             smoothing,
                         )
                     ),
-                    "ȳ is the mean over the rows, not over the categories": lambda: _encoded(
-                        levels,
-                        y,
-                        asked,
-                        smoothing,
-                        prior=float(np.mean([y[levels == c].mean() for c in np.unique(levels)])),
+                    "ȳ is the mean over the rows, not over the categories": (
+                        lambda known=known, smoothing=smoothing: _by_category(
+                            levels, y, asked, smoothing, known
+                        )
                     ),
                 },
             )
 
 
 def _encoded(
-    levels: Array, y: Array, asked: Array, smoothing: float, prior: float | None = None
+    levels: Array, y: Array, asked: Array, smoothing: float, pull: float | None = None
 ) -> Array:
-    """Category by category."""
-    mean = float(y.mean()) if prior is None else prior
+    """Category by category; pulled towards ȳ, or towards another number."""
+    towards = float(y.mean()) if pull is None else pull
     found = []
     for level in asked:
         own = y[levels == level]
-        pulled = (own.sum() + smoothing * mean) / max(len(own) + smoothing, 1e-300)
-        found.append(pulled if len(own) else mean)
+        code = (own.sum() + smoothing * towards) / (len(own) + smoothing) if len(own) else y.mean()
+        found.append(code)
     return np.array(found)
+
+
+def _by_category(levels: Array, y: Array, asked: Array, smoothing: float, known: Array) -> Array:
+    """With the mean of the categories' means in place of ȳ."""
+    mean = float(np.mean([y[levels == level].mean() for level in np.unique(levels)]))
+    return np.where(known, _encoded(levels, y, asked, smoothing, pull=mean), mean)
 
 
 def check_encoder_out_of_fold(tutor: Tutor) -> None:
@@ -242,7 +245,7 @@ def check_stack(tutor: Tutor) -> None:
     X, fold = rng.normal(size=(60, 3)), rng.permutation(np.arange(60) % 3)
     y = X[:, 0] + X[:, 1] ** 2 + 0.3 * rng.normal(size=60)
     new = rng.normal(size=(9, 3))
-    members = [KNeighborsRegressor(1), Ridge(1.0), KNeighborsRegressor(5)]
+    members = [Ridge(1.0), KNeighborsRegressor(1), KNeighborsRegressor(5)]
     for some in (members[:1], members):
         other = StackingRegressor(
             [(f"{number}", model) for number, model in enumerate(some)],
