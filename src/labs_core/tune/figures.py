@@ -157,5 +157,6 @@ def _label(axes: matplotlib.axes.Axes, place: float, height: float, text: str) -
         fontsize=8.5,
         color=INK,
         va="center",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        zorder=5,
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.8},
     )

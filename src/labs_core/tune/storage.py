@@ -41,7 +41,8 @@ def address(text: str) -> URL:
 def without_password(url: URL) -> str:
     """As it may be kept and shown."""
     query = {key: value for key, value in url.query.items() if "pass" not in key.lower()}
-    return url.set(password=None, query=query).render_as_string(hide_password=False)
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
+    return bare.render_as_string(hide_password=False)
 
 
 def connect(url: URL | None, folder: Path) -> RDBStorage:

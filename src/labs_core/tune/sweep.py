@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 from sqlalchemy.exc import SQLAlchemyError
 
-from labs_core import catalog
+from labs_core import catalog, ray_cluster
 from labs_core.config.compose import Composed
 from labs_core.errors import LabsError, did_you_mean
 from labs_core.paths import runs_dir
@@ -39,7 +39,7 @@ from labs_core.tune.study import Study
 
 SAMPLERS = ("grid", "random", "tpe", "cmaes")
 PRUNERS = ("none", "median", "hyperband")
-LAUNCHERS = ("local",)
+LAUNCHERS = ("local", "ray")
 PRUNE_FROM = 5  # epochs: in shorter trials there is little to save
 ATTEMPTS = 2  # at a trial whose worker dies
 PATIENCE = 60.0  # seconds for the store to give the sweep's MLflow run
@@ -70,6 +70,7 @@ class Wishes:
     timeout_s: float | None = None
     workers: int | None = None
     launcher: str = "local"
+    ray_address: str | None = None
 
 
 def start(lab: str, overrides: Sequence[str], profile: str | None, wishes: Wishes) -> Summary:
@@ -91,7 +92,7 @@ def start(lab: str, overrides: Sequence[str], profile: str | None, wishes: Wishe
                 f"trainer.strategy is {each.config.trainer.strategy}",
                 "Leave trainer=ddp out: the sweep itself keeps all cores busy.",
             )
-    workers, threads = _share(wishes.workers, composed)
+    workers, threads = _share(wishes, composed)
     address = storages.address(wishes.storage) if wishes.storage else None
     sampler = _sampler(wishes, space)
     proposed = Plan(
@@ -117,7 +118,7 @@ def start(lab: str, overrides: Sequence[str], profile: str | None, wishes: Wishe
     plan = replace(proposed, name=plans.new_name(lab))
     plan.save()
     with plan.folder.locked():
-        return _live(plan, space, config, address, workers, threads, resumed=False)
+        return _live(plan, space, config, address, wishes, workers, threads, resumed=False)
 
 
 def resume(lab: str, name: str | None, wishes: Wishes) -> Summary:
@@ -131,7 +132,7 @@ def resume(lab: str, name: str | None, wishes: Wishes) -> Summary:
         )
     plan = plans.resumable(lab, name)
     space, composed = read(lab, plan.overrides, plan.profile)
-    workers, threads = _share(wishes.workers, composed)
+    workers, threads = _share(wishes, composed)
     if wishes.trials is not None:
         _count(wishes.trials, plan.sampler, space)
         if wishes.trials < plan.trials:
@@ -151,7 +152,8 @@ def resume(lab: str, name: str | None, wishes: Wishes) -> Summary:
         )
     with plan.folder.locked():
         replace(plan, state="running").save()
-        return _live(plan, space, composed[0].config, address, workers, threads, resumed=True)
+        config = composed[0].config
+        return _live(plan, space, config, address, wishes, workers, threads, resumed=True)
 
 
 def _check_names(wishes: Wishes) -> None:
@@ -171,10 +173,16 @@ def _check_names(wishes: Wishes) -> None:
             raise LabsError(f"{option} is {number:g}", remedy="Give a number above 0.")
 
 
-def _share(workers: int | None, composed: Sequence[Composed]) -> tuple[int, int]:
-    """Workers, and threads of each: together as many as there are cores, never more."""
-    there = cores()
+def _share(wishes: Wishes, composed: Sequence[Composed]) -> tuple[int | None, int]:
+    """Workers, and threads of each: together as many as there are cores, never more.
+
+    How many a Ray cluster has is known when it is joined; whether there is one, now.
+    """
     asked = max(int(each.config.trainer.threads or 1) for each in composed)
+    if wishes.launcher == "ray":
+        ray_cluster.require(wishes.ray_address)
+        return wishes.workers, asked
+    there, workers = cores(), wishes.workers
     if workers is None:
         workers = max(there // asked, 1)
     elif workers > 1 and workers * asked > there:
@@ -235,14 +243,15 @@ def _live(
     space: Space,
     config: DictConfig,
     address: Any,
-    workers: int,
+    wishes: Wishes,
+    workers: int | None,
     threads: int,
     resumed: bool,
 ) -> Summary:
     begun = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_signals(plan))
-        launcher = _launch(plan, min(workers, plan.trials), threads)
+        launcher = _launch(plan, config, wishes, workers, threads)
         stack.callback(launcher.close)
         deliver_pending_in_background(runs_dir())
         tracker = _open_tracker(plan, config)
@@ -392,15 +401,29 @@ def experiment(lab: str) -> str:
     return f"{lab}-sweeps"
 
 
-def _launch(plan: Plan, workers: int, threads: int) -> Launcher:
-    from labs_core.tune.local import LocalLauncher
+def _launch(
+    plan: Plan, config: DictConfig, wishes: Wishes, workers: int | None, threads: int
+) -> Launcher:
+    launcher: Launcher
+    if wishes.launcher == "ray":
+        from labs_core.tune.ray_launcher import RayLauncher
 
+        gpus = 1 if config.trainer.accelerator == "gpu" else 0
+        launcher = RayLauncher(
+            wishes.ray_address, workers, threads, gpus, plan.folder.path, plan.trials
+        )
+    else:
+        from labs_core.tune.local import LocalLauncher
+
+        assert workers
+        launcher = LocalLauncher(min(workers, plan.trials), threads)
+    count = launcher.workers
     _say(
         f"{plan.name}: {plan.trials} trials by {plan.sampler}, {plan.mode} {plan.monitor}, "
-        f"{workers} {'worker' if workers == 1 else 'workers'} of {threads} "
+        f"{count} {'worker' if count == 1 else 'workers'} of {threads} "
         f"{'thread' if threads == 1 else 'threads'}"
     )
-    return LocalLauncher(workers, threads)
+    return launcher
 
 
 def _open_tracker(plan: Plan, config: DictConfig) -> Tracker:
