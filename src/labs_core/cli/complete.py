@@ -59,4 +59,4 @@ def pruners(incomplete: str) -> list[str]:
 
 def launchers(incomplete: str) -> list[str]:
     """Where a sweep's trials run."""
-    return [n for n in ("local",) if n.startswith(incomplete)]
+    return [n for n in ("local", "ray") if n.startswith(incomplete)]

@@ -68,8 +68,17 @@ def sweep(
         float | None, typer.Option(help="Seconds after which a trial is ended.")
     ] = None,
     launcher: Annotated[
-        str, typer.Option(help="Where trials run: local.", autocompletion=launchers)
+        str,
+        typer.Option(help="Where trials run: local, or ray (a cluster).", autocompletion=launchers),
     ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS",
+            help="Of the Ray cluster, HOST:PORT.",
+            show_default="a cluster on this machine, for this sweep",
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +101,9 @@ def sweep(
     from labs_core.tune.report import show
 
     given = overrides or []
-    wishes = sweeps.Wishes(trials, sampler, pruner, seed, storage, timeout, workers, launcher)
+    wishes = sweeps.Wishes(
+        trials, sampler, pruner, seed, storage, timeout, workers, launcher, ray_address
+    )
     try:
         if resume:
             if profile or len(given) > 1 or any("=" in text for text in given):

@@ -119,16 +119,16 @@ def _store(first: bool) -> Store:
 
     torchrun holds it itself; otherwise rank 0 does, and both of its uses share one.
     """
-    from torch.distributed import PrefixStore, TCPStore
+    import torch.distributed as distributed
 
     if _by_slurm() and not _by_torchrun():
-        from lightning_fabric.plugins.environments import SLURMEnvironment
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
         slurm = SLURMEnvironment()  # knows the first node's name, and a port from the job's id
         host, port = slurm.main_address, slurm.main_port
     else:
         host, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT")
-    store = TCPStore(
+    store = distributed.TCPStore(
         host,
         port,
         is_master=first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
@@ -137,7 +137,9 @@ def _store(first: bool) -> Store:
         multi_tenant=True,
     )
     # Where torchrun starts all processes again, what the earlier ones were told is still there.
-    return PrefixStore(f"labs/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return distributed.PrefixStore(
+        f"labs/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store
+    )
 
 
 def _by_torchrun() -> bool:
