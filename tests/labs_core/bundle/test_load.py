@@ -1,9 +1,11 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -315,6 +317,39 @@ def test_a_task_or_parameters_that_do_not_fit_are_refused(table, tmp_path, chang
     manifest = dataclasses.replace(table.bundle.manifest, **changes)
     (folder / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
     with pytest.raises(LabsError, match=reason):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda graphs: graphs.pop("step"), "has no graph 'step'"),
+        (lambda graphs: graphs.update(step=graphs["model"]), "gives no 'attention'"),
+        (lambda graphs: graphs.update(model=graphs["step"]), "gives no 'keys'"),
+    ],
+)
+def test_a_task_of_several_graphs_needs_all_of_them(dictionary_bundle, tmp_path, change, reason):
+    folder = Path(shutil.copytree(dictionary_bundle, tmp_path / "bundle"))
+    manifest = load(folder).manifest
+    change(manifest.graphs)
+    (folder / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
+    with pytest.raises(LabsError, match=reason):
+        load(folder)
+
+
+def test_a_graph_that_takes_something_else_than_its_task_gives_is_refused(
+    dictionary_bundle, tmp_path
+):
+    folder = Path(shutil.copytree(dictionary_bundle, tmp_path / "bundle"))
+    model = onnx.load(folder / "step.onnx")
+    model.graph.input.append(helper.make_tensor_value_info("mood", TensorProto.FLOAT, ["N"]))
+    (folder / "step.onnx").write_bytes(model.SerializeToString())
+    manifest = load(dictionary_bundle).manifest
+    step = manifest.graphs["step"]
+    manifest.graphs["step"] = dataclasses.replace(step, inputs=(*step.inputs, "mood"))
+    manifest.files["step.onnx"] = format.entry_of((folder / "step.onnx").read_bytes())
+    (folder / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
+    with pytest.raises(LabsError, match=r"'step' of the bundle 'dictionary' takes .*, mood"):
         load(folder)
 
 

@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,3 +177,20 @@ def test_mlflow_models_serve_answers_as_the_bundle_does(exported, folder, server
     with pytest.raises(urllib.error.HTTPError) as caught:
         invoke(server, {"dataframe_records": [{"nonsense": 1}]})
     assert caught.value.code == 400
+
+
+def test_mlflow_loads_a_translation_and_knows_its_texts(dictionary_bundle, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(dictionary_bundle, folder)
+    bundle = load(folder)
+    write_mlflow_files(bundle)
+    model = mlflow.pyfunc.load_model(str(folder))
+    signature = Model.load(str(folder)).signature
+    assert signature.inputs.to_dict() == [{"type": "string", "name": "text", "required": True}]
+    assert [output["name"] for output in signature.outputs.to_dict()] == ["translation", "score"]
+    texts = bundle.golden.items
+    assert model.predict(pd.DataFrame({"text": texts})) == bundle.predict(texts)
+    example = Model.load(str(folder)).load_input_example(str(folder))
+    assert model.predict(example) == bundle.predict(texts[:2])
+    pins = (folder / "requirements.txt").read_text(encoding="utf-8")
+    assert f"tokenizers=={importlib.metadata.version('tokenizers')}\n" in pins

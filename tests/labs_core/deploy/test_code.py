@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labs_core.deploy.code import copy, packages_of_all, trace
+from labs_core.tasks import TASKS
 
 SERVICE = ["serving.__main__"]
 
@@ -32,6 +33,12 @@ def test_another_tasks_modules_and_packages_are_left_out() -> None:
     assert "serving.image_classification" in images.files
     assert "PIL" in images.packages
     assert "serving.tabular" not in images.files
+    texts = trace(SERVICE, "translation")
+    assert {"serving.translation", "serving.protocols.text_signature"} <= set(texts.files)
+    assert "tokenizers" in texts.packages
+    for others in (tabular, images):
+        assert "tokenizers" not in others.packages
+        assert not [name for name in others.files if "text_signature" in name or "beam" in name]
 
 
 def test_what_is_only_for_type_checkers_is_not_followed() -> None:
@@ -54,7 +61,7 @@ def test_the_copy_has_pages_and_no_compiled_files(tmp_path: Path) -> None:
     assert not [name for name in files if name.startswith(("labs_core/deploy", "labs_core/cli"))]
 
 
-@pytest.mark.parametrize("task", ["tabular", "image-classification"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_copied_module_can_be_imported_from_the_copy(tmp_path: Path, task: str) -> None:
     found = trace(SERVICE, task)
     copy(found, tmp_path)

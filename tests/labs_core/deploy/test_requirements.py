@@ -43,6 +43,12 @@ def test_a_table_needs_no_pictures() -> None:
     assert "pillow" not in of_task("tabular")
 
 
+def test_a_translation_needs_its_tokenizer_and_others_do_not() -> None:
+    assert "tokenizers" in of_task("translation")
+    assert not {"torch", "transformers", "pillow"} & set(of_task("translation"))
+    assert "tokenizers" not in of_task("tabular")
+
+
 def test_what_a_platform_lacks_is_marked() -> None:
     marker = of_task("tabular")["uvloop"].marker
     assert marker
@@ -69,6 +75,7 @@ def test_a_distribution_that_is_nowhere_is_named() -> None:
     [
         ("price_bundle", {"size": 100, "age of the house": 10}, {"prediction": 220.0}),
         ("colour_bundle", None, None),
+        ("dictionary_bundle", None, None),
     ],
 )
 def test_a_folder_answers_where_nothing_but_its_requirements_is_installed(
