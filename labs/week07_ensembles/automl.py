@@ -5,6 +5,7 @@ It is the baseline of this lab: what one gets for a budget of seconds and no tho
 
 from __future__ import annotations
 
+import importlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,12 @@ from labs.week07_ensembles.learner import (
 )
 from labs.week07_ensembles.lightgbm_rounds import LightGBM
 from labs.week07_ensembles.scikit_forest import ScikitForest
+from labs.week07_ensembles.scores import Judge
 from labs.week07_ensembles.states import below, part
 from labs.week07_ensembles.trees import TreeModel
 from labs.week07_ensembles.xgboost_rounds import XGBoost
+from labs_core.data.columns import Columns
+from labs_core.data.frames import FrameSpec
 from labs_core.errors import LabsError
 
 TREES = ("lgbm", "xgboost", "xgb_limitdepth", "rf", "extra_tree")
@@ -82,12 +86,7 @@ class AutoML:
             list(self.estimators),
         )
         kind, own = _plain(found.model.estimator)
-        trials = [(number, loss) for number, (_, _, loss) in enumerate(_trials(found))]
-        return {
-            "kind": np.array(kind),
-            "trials": np.array(trials).reshape(-1, 2),
-            **below("learner", own),
-        }
+        return {"kind": np.array(kind), **below("learner", own)}
 
     def predict(self, state: State, X: Array) -> Array:
         """(N, D) -> probabilities (N, K), or numbers (N,)."""
@@ -98,6 +97,59 @@ class AutoML:
         """The winner in the form that all share."""
         _, learner = KINDS[int(state["kind"])]
         return learner.trees(part(state, "learner"))
+
+
+class FlamlOnRawColumns:
+    """FLAML as one would use it without this lab: on the columns as they are.
+
+    Args:
+        spec: of the table.
+        seconds: the budget of `fit`.
+        seed: of the search.
+        threads: of a fit.
+    """
+
+    def __init__(self, spec: FrameSpec, seconds: float, seed: int = 0, threads: int = 1) -> None:
+        self.spec, self.seconds, self.seed, self.threads = spec, seconds, seed, threads
+        self.judge = Judge(len(spec.classes) if spec.classes else None, spec.log)
+        importlib.import_module("flaml")  # its seconds are not those of the search
+
+    def fit(self, rows: Columns) -> FlamlOnRawColumns:
+        """Search; FLAML may choose from all that it knows."""
+        self._levels = [
+            sorted(set(texts) - {""}) if column.kind == "category" else None
+            for column, texts in zip(self.spec.texts, rows.texts.T, strict=True)
+        ]
+        task = "classification" if self.judge.classes else "regression"
+        y = self.judge.learnt(rows.target)
+        self._found = search(
+            self.frame(rows), y, task, self.seconds, self.seed, self.threads
+        )
+        return self
+
+    def predict(self, rows: Columns) -> Array:
+        """Probabilities (N, K), or numbers (N,) as they are learnt."""
+        with _quiet():
+            if self.judge.classes:
+                return np.asarray(self._found.predict_proba(self.frame(rows)), np.float64)
+            return np.asarray(self._found.predict(self.frame(rows)), np.float64)
+
+    def frame(self, rows: Columns) -> Any:
+        """The raw columns as pandas has them; a text that is no category is left out.
+
+        A category has the levels of the training rows; a new one is missing, as FLAML needs it.
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for column, numbers in zip(self.spec.numbers, rows.numbers.T, strict=True):
+            columns[column.name] = numbers
+        for column, levels, texts in zip(
+            self.spec.texts, self._levels, rows.texts.T, strict=True
+        ):
+            if levels is not None:
+                columns[column.name] = pd.Categorical(texts, categories=levels)
+        return pd.DataFrame(columns)
 
 
 def search(
@@ -149,12 +201,6 @@ def _plain(estimator: Any) -> tuple[int, State]:
         raw = estimator.get_booster().save_raw("ubj")
         return 1, {"model": as_bytes(raw), "rounds": np.array(1)}
     return 2, joined([from_scikit_learn(tree) for tree in estimator.estimators_])._asdict()
-
-
-def _trials(found: Any) -> Iterator[tuple[str, dict[str, Any], float]]:
-    """Each trial that was better than all before: the estimator, its settings, its seconds."""
-    for _, (name, settings, seconds) in sorted(found.config_history.items()):
-        yield name, settings, seconds
 
 
 @contextmanager

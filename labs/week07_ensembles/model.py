@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ from matplotlib.figure import Figure
 from onnx import helper
 from torch import Tensor, nn
 
+from labs.week07_ensembles import yardstick
 from labs.week07_ensembles.encoding import Encoder
 from labs.week07_ensembles.graph import ENCODED, bundle_graph
 from labs.week07_ensembles.learner import Array, State
+from labs.week07_ensembles.search import search, with_settings
 from labs.week07_ensembles.setting import Setting
 from labs.week07_ensembles.single import Model
-from labs.week07_ensembles.states import from_tensors, to_tensors
+from labs.week07_ensembles.states import below, from_tensors, part, to_tensors
 from labs_core.bundle.export import Export
 from labs_core.data.columns import Columns
 from labs_core.data.frames import FrameSpec
@@ -37,8 +38,8 @@ class Ensemble(pl.LightningModule):
         model: what grows: one learner, a stack or a blend.
         features: an encoder that is yet to be fitted, for a table.
         patience: epochs without a lower validation loss after which the training ends.
-        search: of the settings: `trials` and `folds`; see `search`.
-        comparison: `trees` of our forest and of scikit-learn's at the test, or 0.
+        search: of the settings before the training: `trials` (0: none), `folds`, `steps`.
+        comparison: our forest and scikit-learn's at the test: `trees` (0: none), `most_rows`.
         seed: of all that is drawn.
     """
 
@@ -59,7 +60,9 @@ class Ensemble(pl.LightningModule):
         self.setting = Setting(spec, features, seed)
         self.model, self.patience = model, patience
         self.search, self.comparison = search, comparison
+        self.trials: list[dict[str, Any]] = []  # of the search
         self.state: State = {}  # a dictionary of arrays; each step makes a new one
+        self.yardstick: State = {}  # the forests of the comparison
         self.history: list[dict[str, float]] = []  # an entry an epoch
         self._epoch: dict[str, float] = {}
         # Lightning and the checkpoints want a parameter; the trees are in the extra state.
@@ -72,11 +75,12 @@ class Ensemble(pl.LightningModule):
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The trees, for whatever saves a module's state: a checkpoint, the best epoch."""
-        return to_tensors(self.state)
+        return to_tensors({**below("model", self.state), **below("yardstick", self.yardstick)})
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take them back."""
-        self.state = from_tensors(state)
+        everything = from_tensors(state)
+        self.state, self.yardstick = part(everything, "model"), part(everything, "yardstick")
 
     # -- the run ---------------------------------------------------------------------------------
 
@@ -93,13 +97,24 @@ class Ensemble(pl.LightningModule):
         self._end_if_no_better()
 
     def training_step(self, batch: Columns, batch_idx: int) -> None:
-        """One step of the model, on all training rows."""
+        """One step of the model, on all training rows; before the first one, what comes once."""
+        if self.current_epoch == 0:
+            if self.search["trials"]:
+                self._use(search(self.model, batch, self.setting, **self.search))
+            if self.comparison["trees"]:
+                self.yardstick = yardstick.grow(batch, self.setting, **self.comparison)
         state = self.model.grow(self.state, batch, self.setting)
         self.optimizers().step(lambda: self._keep(state))
         y = self.setting.judge.learnt(batch.target)
         learnt = self.model.predict(self.state, batch, self.setting)
         self._epoch = {"train/loss": self.setting.judge.loss(y, learnt)}
         self._log(self._epoch)
+
+    def _use(self, trials: list[dict[str, Any]]) -> None:
+        """Go on with the settings of the best trial."""
+        self.trials = trials
+        best = min(trials, key=lambda trial: trial["loss"])
+        self.model = with_settings(self.model, best["settings"])
 
     def _keep(self, state: State) -> None:
         self.state = state
@@ -118,8 +133,11 @@ class Ensemble(pl.LightningModule):
             self.trainer.should_stop = True
 
     def test_step(self, batch: Columns, batch_idx: int) -> None:
-        """As in validation."""
+        """As in validation; and our forest beside scikit-learn's."""
         self._log(self._measure(batch, "test"))
+        if self.yardstick:
+            found = yardstick.compare(self.yardstick, batch, self.setting)
+            self._log({f"test/{name}": value for name, value in found.items()})
 
     def _measure(self, batch: Columns, split: str) -> dict[str, float]:
         y = self.setting.judge.learnt(batch.target)
@@ -144,12 +162,15 @@ class Ensemble(pl.LightningModule):
         return self.setting.judge.answer(learnt)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The course of the run so far, for patience and figures."""
+        """The course of the run so far, for patience and figures; and what the search found."""
         checkpoint["history"] = self.history
+        checkpoint["trials"] = self.trials
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with it."""
         self.history = list(checkpoint["history"])
+        if checkpoint["trials"]:
+            self._use(list(checkpoint["trials"]))
 
     # -- what comes of it ------------------------------------------------------------------------
 
@@ -163,6 +184,13 @@ class Ensemble(pl.LightningModule):
             nodes.append(helper.make_node("Exp", [learnt], [answer]))
         graph = bundle_graph(self.setting.encoder(self.state), nodes, answer, classes or 0)
         return Export(task="tabular", graphs={"model": graph}, params=params_of(self.spec))
+
+
+    def figures(self, datamodule: pl.LightningDataModule) -> Iterator[tuple[str, Figure]]:
+        """The figures of the guide, for this run."""
+        from labs.week07_ensembles import figures
+
+        yield from figures.draw(self, datamodule)
 
 
 def params_of(spec: FrameSpec) -> dict[str, Any]:

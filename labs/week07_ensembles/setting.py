@@ -16,6 +16,7 @@ from labs_core.data.columns import Columns
 from labs_core.data.frames import FrameSpec
 
 ENCODER = "encoder"  # its key in a state
+REMEMBERED = 8  # encoded rows: those of the splits, and the last ones beside them
 
 
 class Part(NamedTuple):
@@ -87,6 +88,8 @@ class Setting:
         """Rows as the learners of this state take them, float32 (N, D)."""
         key = (id(rows.numbers), state[ENCODER].tobytes())
         if key not in self._encoded:
+            while len(self._encoded) >= REMEMBERED:
+                del self._encoded[next(iter(self._encoded))]
             self._encoded[key] = rows, self.encoder(state).transform(rows)
         return self._encoded[key][1]
 

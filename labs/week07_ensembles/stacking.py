@@ -48,7 +48,7 @@ class Stacking:
 
     def grow(self, state: State, rows: Columns, setting: Setting) -> State:
         """Each member's next step on the rows out of each fold and on all; then the meta-learner."""
-        fold = self.fold_of_rows(rows, setting)
+        fold = folds_of(rows, self.folds, setting)
         whole = setting.part(rows)
         grown: State = {ENCODER: to_json(whole.encoder)}
         signals = []
@@ -100,19 +100,20 @@ class Stacking:
         found.append(helper.make_node("Concat", signals, [joined], axis=1))
         return found + Linear(self.l2).nodes(part(state, META), joined, answer)
 
-    def fold_of_rows(self, rows: Columns, setting: Setting) -> Array:
-        """The fold of each row, the classes in like shares, (N,)."""
-        rng = np.random.default_rng(step_seed(setting.seed))
-        kinds = rows.target if setting.judge.classes else np.zeros(len(rows.target), int)
-        fold = np.zeros(len(kinds), int)
-        for kind in np.unique(kinds):
-            fold[kinds == kind] = fold_numbers(int((kinds == kind).sum()), self.folds, rng)
-        if len(np.unique(fold)) < self.folds:
-            raise LabsError(
-                f"{len(kinds)} training rows cannot be divided into {self.folds} folds",
-                remedy="Use fewer: model.folds=2",
-            )
-        return fold
+
+def folds_of(rows: Columns, folds: int, setting: Setting) -> Array:
+    """The fold of each row, the classes in like shares, (N,)."""
+    rng = np.random.default_rng(step_seed(setting.seed))
+    kinds = rows.target if setting.judge.classes else np.zeros(len(rows.target), int)
+    fold = np.zeros(len(kinds), int)
+    for kind in np.unique(kinds):
+        fold[kinds == kind] = fold_numbers(int((kinds == kind).sum()), folds, rng)
+    if len(np.unique(fold)) < folds:
+        raise LabsError(
+            f"{len(kinds)} training rows cannot be divided into {folds} folds",
+            remedy="Use fewer folds, or more rows: data.limit=null",
+        )
+    return fold
 
 
 def signal(answer: Array) -> Array:
