@@ -48,9 +48,7 @@ def graphs(network: Transformer) -> dict[str, Graph]:
     """Both, with free numbers of sentences, of source words (S) and of words written so far (P)."""
     sentences, words, past = 2, 5, 3  # of the examples; any other is as good
     source = torch.full((sentences, words), network.pad + 1)
-    kept = torch.zeros(
-        sentences, network.layers, network.heads, past, network.dim // network.heads
-    )
+    kept = torch.zeros(sentences, network.layers, network.heads, past, network.dim // network.heads)
     with torch.no_grad():
         keys, values = network.memory(source.to(network.embedding.weight.device))
     inputs = {

@@ -36,6 +36,7 @@ class Translator(pl.LightningModule):
         val_sentences: of the validation split, this many are translated after each epoch, greedily.
         optimizer: makes the optimizer from the parameters.
         scheduler: learning-rate factor by progress through the training.
+        beams: numbers of hypotheses that a figure compares; none leaves it out.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class Translator(pl.LightningModule):
         val_sentences: int,
         optimizer: Callable[..., torch.optim.Optimizer],
         scheduler: Callable[[float], float],
+        beams: Sequence[int],
     ) -> None:
         super().__init__()
         self.spec, self.search, self.label_smoothing = spec, search, label_smoothing
-        self.val_sentences = val_sentences
+        self.val_sentences, self.beams = val_sentences, tuple(beams)
         self.make_optimizer, self.schedule = optimizer, scheduler
         self.tokenizer = Tokenizer.from_str(spec.tokenizer)
         self.network = network(

@@ -73,9 +73,7 @@ class Transformer(nn.Module):
             return SelfAttention(dim, heads, rotary)
 
         rest = (dim, hidden, dropout, norm_first)
-        self.encoder = nn.ModuleList(
-            EncoderBlock(self_attention(), *rest) for _ in range(layers)
-        )
+        self.encoder = nn.ModuleList(EncoderBlock(self_attention(), *rest) for _ in range(layers))
         self.decoder = nn.ModuleList(
             DecoderBlock(self_attention(), MultiHeadAttention(dim, heads), *rest)
             for _ in range(layers)
@@ -202,6 +200,4 @@ def _check(dim: int, layers: int, heads: int, hidden: int, dropout: float) -> No
             f"Set model.heads to a divisor of {dim}.",
         )
     if not 0 <= dropout < 1:
-        raise LabsError(
-            f"model.dropout={dropout:g} is no share", remedy="Use 0 or more, below 1."
-        )
+        raise LabsError(f"model.dropout={dropout:g} is no share", remedy="Use 0 or more, below 1.")

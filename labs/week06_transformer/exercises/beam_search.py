@@ -20,11 +20,11 @@ Every word costs probability, so log p alone likes short sentences. The score ma
 
     score = log p / lp(t)          lp(t) = ((5 + t) / 6)^α          t: tokens, eos included
 
-The trap: do not stop at the first finished hypothesis, it is often the shortest. A living one has
-log p ≤ 0, and can only lose by more words; its best hope is to lose nothing and to be divided by the
-largest penalty: log p / lp(longest). The search ends when that is no better than the best finished
-score. Where nothing has finished after `longest` tokens, the best living hypothesis is the answer,
-its score by the same equation.
+The trap: do not stop at the first finished hypothesis, it is often the shortest. A living one can
+only lose by more words; its best hope is to lose nothing, and to be divided by the largest penalty:
+log p / lp(longest). The search ends when that is no better than the best finished score. Where
+nothing has finished after `longest` tokens, the best living hypothesis is the answer, its score by
+the same equation.
 
 The B sentences of a batch are searched at once, K rows for each: row b·K + k is hypothesis k of
 sentence b. Rows without a hypothesis have log p = −∞; they are computed and never win. Equal

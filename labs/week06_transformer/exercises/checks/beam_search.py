@@ -230,7 +230,9 @@ def check_narrow(tutor: Tutor) -> None:
                         lambda t=table, k=beam, a=alpha: [_by_definition(t, k, 4, a, free=True)[0]]
                     ),
                     "a hypothesis that ends keeps its place for good: only in its step": (
-                        lambda t=table, k=beam, a=alpha: [_by_definition(t, k, 4, a, shrink=True)[0]]
+                        lambda t=table, k=beam, a=alpha: [
+                            _by_definition(t, k, 4, a, shrink=True)[0]
+                        ]
                     ),
                     "the best by log p: finished ones compare by their scores": (
                         lambda t=table, k=beam: [_by_definition(t, k, 4, 0.0)[0]]
@@ -283,9 +285,7 @@ def _require(
         causes={
             "log p without the penalty": lambda: [math.log(q) for q in p],
             "the length counts eos, too": (
-                lambda: [
-                    math.log(q) / _lp(n - 1, alpha) for q, n in zip(p, lengths, strict=True)
-                ]
+                lambda: [math.log(q) / _lp(n - 1, alpha) for q, n in zip(p, lengths, strict=True)]
             ),
             "bos is not counted": lambda: [
                 math.log(q) / _lp(n + 1, alpha) for q, n in zip(p, lengths, strict=True)

@@ -155,7 +155,7 @@ def _compare(tutor: Tutor, norm_first: bool) -> None:
         name, block, theirs = _make(tutor, dim, heads, hidden, norm_first)
         for x in _inputs(dim):
             n1, n2 = theirs.norm1, theirs.norm2
-            ours = Attention(theirs.self_attn)
+            ours, nothing = Attention(theirs.self_attn), nn.Identity()
 
             def network(x: Tensor, t: Any = theirs) -> Tensor:
                 return t.linear2(t.linear1(x).relu())
@@ -178,17 +178,13 @@ def _compare(tutor: Tutor, norm_first: bool) -> None:
                 "the norms are exchanged": (
                     lambda x=x, f=pre if norm_first else post, a=n1, b=n2: f(x, n1=b, n2=a)
                 ),
-                "the norms are missing": (
-                    lambda x=x, f=post, i=nn.Identity(): f(x, n1=i, n2=i)
-                ),
+                "the norms are missing": lambda x=x, f=post, i=nothing: f(x, n1=i, n2=i),
                 "what is added to the answer is x before its norm": (
                     lambda x=x, n1=n1, n2=n2, a=ours, f=network: _of_the_norm(x, n1, n2, a, f)
                 ),
                 "x is not added to the attention's answer": (
                     lambda x=x, n1=n1, n2=n2, a=ours, f=network: (
-                        a(n1(x)) + f(n2(a(n1(x))))
-                        if norm_first
-                        else n2(n1(a(x)) + f(n1(a(x))))
+                        a(n1(x)) + f(n2(a(n1(x)))) if norm_first else n2(n1(a(x)) + f(n1(a(x))))
                     )
                 ),
                 "x is not added to the network's answer": (

@@ -110,7 +110,9 @@ def check_forward(tutor: Tutor) -> None:
                 "the keys serve as values, too": lambda f=other: f(keys_only=True),
                 "the values do not go through `value`": lambda f=other: f(raw=True),
                 "the heads are joined without being moved back": lambda f=other: f(scrambled=True),
-                "divided by √D: a head's queries have d = D/H numbers": lambda f=other: f(wide=True),
+                "divided by √D: a head's queries have d = D/H numbers": lambda f=other: f(
+                    wide=True
+                ),
             },
             what="the answer",
         )

@@ -25,7 +25,9 @@ def check_sinusoidal(tutor: Tutor) -> None:
             rtol=1e-4,
             atol=1e-5,
             causes={
-                "all sines, then all cosines: they alternate": lambda s=s, c=c: torch.cat([s, c], 1),
+                "all sines, then all cosines: they alternate": lambda s=s, c=c: torch.cat(
+                    [s, c], 1
+                ),
                 "cosines first: 2i is the sine": (
                     lambda s=s, c=c: torch.stack([c, s], -1).flatten(1)
                 ),
