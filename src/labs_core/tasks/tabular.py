@@ -30,7 +30,7 @@ import numpy as np
 
 from labs_core.errors import LabsError
 from labs_core.tasks.classes import check_labels, classes, finite
-from labs_core.tasks.tabular_rows import KINDS, LARGEST, Feature, Value, kind, read_row
+from labs_core.tasks.tabular_rows import KINDS, LARGEST, Feature, RowReader, Value, kind
 from labs_core.tasks.task import Answer, InvalidInput, Params, Task
 
 ROWS = "rows.json"
@@ -63,20 +63,20 @@ class Tabular(Task):
 
     def preprocess(self, items: Sequence[Any], params: Params) -> dict[str, np.ndarray]:
         """N rows, each a dict by feature or a list in order, to `features`, and `texts` if any."""
-        features, rows = params["features"], []
+        reader, rows = RowReader(params["features"]), []
         for index, item in enumerate(items):
             try:
-                rows.append(read_row(item, features))
+                rows.append(reader.read(item))
             except InvalidInput as error:
                 raise error.at(index) from None
-        numbers, texts = _places(features)
-        inputs = {"features": np.empty((len(rows), len(numbers)), np.float32)}
-        for n, row in enumerate(rows):
-            inputs["features"][n] = [np.nan if row[i] is None else row[i] for i in numbers]
-        if texts:
-            cells = [[row[i] or "" for i in texts] for row in rows]
-            inputs["texts"] = np.array(cells, object).reshape(len(rows), len(texts))
-        return inputs
+        numbers, texts = _places(params["features"])
+        if not texts:
+            return {"features": _floats(rows, len(numbers))}
+        cells = [[row[i] or "" for i in texts] for row in rows]
+        return {
+            "features": _floats([[row[i] for i in numbers] for row in rows], len(numbers)),
+            "texts": np.array(cells, object).reshape(len(rows), len(texts)),
+        }
 
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
         """`{"prediction": x}`, or `{"label": …, "probabilities": {…}}`, for each row."""
@@ -107,8 +107,8 @@ class Tabular(Task):
 
     def to_json(self, item: Any, params: Params) -> dict[str, Value]:
         """The row as a dict by feature, null where a value is missing."""
-        names = [feature["name"] for feature in params["features"]]
-        return dict(zip(names, read_row(item, params["features"]), strict=True))
+        reader = RowReader(params["features"])
+        return dict(zip(reader.names, reader.read(item), strict=True))
 
     def dump_inputs(self, items: Sequence[Any], params: Params) -> dict[str, bytes]:
         """One JSON file with all rows."""
@@ -119,6 +119,11 @@ class Tabular(Task):
         """The rows of the JSON file."""
         rows: list[Any] = json.loads(files[ROWS])
         return rows
+
+
+def _floats(rows: Sequence[Sequence[Value]], width: int) -> np.ndarray:
+    """float32 (N, width), NaN where a value is None."""
+    return np.array(rows, np.float32).reshape(len(rows), width)
 
 
 def _places(features: Sequence[Feature]) -> tuple[list[int], list[int]]:

@@ -1,10 +1,10 @@
-"""One row of a table from whatever a client sends, or a clear reason why it is none."""
+"""A row of a table from whatever a client sends, or a clear reason why it is none."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,46 +34,52 @@ def may_be_absent(feature: Feature) -> bool:
     return bool(feature.get("missing", False))
 
 
-def read_row(item: Any, features: Sequence[Feature]) -> list[Value]:
-    """The values of one row in the order of `features`; None where one is missing.
+class RowReader:
+    """Reads rows with these features.
 
-    Raises:
-        InvalidInput: no row, a feature too many or too few, or a value that is not of its kind.
+    Args:
+        features: of the task's parameters, in order.
     """
-    names = [feature["name"] for feature in features]
-    if isinstance(item, Mapping):
-        for name in item:
-            if name not in names:
-                hint = did_you_mean(str(name), names)
-                raise InvalidInput("there is no such feature", str(name)[:80], remedy=hint)
-        for feature in features:
-            if feature["name"] not in item and not may_be_absent(feature):
-                raise InvalidInput("the feature is missing", feature["name"])
-        values = [item.get(name) for name in names]
-    elif isinstance(item, list | tuple | np.ndarray):
-        if len(item) != len(names):
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self.names = [feature["name"] for feature in features]
+        self._known = frozenset(self.names)
+        self._needed = [each["name"] for each in features if not may_be_absent(each)]
+        self._readers = [_READERS[kind(each) == "number", may_be_null(each)] for each in features]
+
+    def read(self, item: Any) -> list[Value]:
+        """The values of one row in the features' order; None where one is missing.
+
+        Raises:
+            InvalidInput: no row, a feature too many or too few, or a value that is not of its
+                kind.
+        """
+        if isinstance(item, Mapping):
+            self._check_names(item)
+            values: Iterable[Any] = map(item.get, self.names)
+        elif isinstance(item, list | tuple | np.ndarray):
+            if len(item) != len(self.names):
+                raise InvalidInput(
+                    f"{len(item)} values for {len(self.names)} features",
+                    remedy=f"The order is: {', '.join(self.names)}.",
+                )
+            values = iter(item)
+        else:
             raise InvalidInput(
-                f"{len(item)} values for {len(names)} features",
-                remedy=f"The order is: {', '.join(names)}.",
+                f"{type(item).__name__} is not a row",
+                remedy="Send the values by feature, or as a list in order.",
             )
-        values = list(item)
-    else:
-        raise InvalidInput(
-            f"{type(item).__name__} is not a row",
-            remedy="Send the numbers by feature, or as a list in order.",
-        )
-    return [_value(value, feature) for value, feature in zip(values, features, strict=True)]
+        rows = zip(self._readers, values, self.names, strict=True)
+        return [read(value, name) for read, value, name in rows]
 
-
-def _value(value: Any, feature: Feature) -> Value:
-    if may_be_null(feature) and (value is None or _is_nan(value)):  # NaN is pandas' null
-        return None
-    if kind(feature) == "number":
-        return _number(value, feature["name"])
-    text = _text(value, feature["name"])
-    if not text and not may_be_null(feature):
-        raise InvalidInput("the text is empty", feature["name"])
-    return text or None
+    def _check_names(self, item: Mapping[Any, Any]) -> None:
+        for name in item:
+            if name not in self._known:
+                hint = did_you_mean(str(name), self.names)
+                raise InvalidInput("there is no such feature", str(name)[:80], remedy=hint)
+        for name in self._needed:
+            if name not in item:
+                raise InvalidInput("the feature is missing", name)
 
 
 def _text(value: Any, name: str) -> str:
@@ -86,6 +92,21 @@ def _text(value: Any, name: str) -> str:
     except UnicodeEncodeError:
         raise InvalidInput("the text is not valid Unicode", name) from None
     return str(value)
+
+
+def _present_text(value: Any, name: str) -> str:
+    text = _text(value, name)
+    if not text:
+        raise InvalidInput("the text is empty", name)
+    return text
+
+
+def _text_or_null(value: Any, name: str) -> str | None:
+    return None if _is_null(value) else _text(value, name) or None
+
+
+def _number_or_null(value: Any, name: str) -> float | None:
+    return None if _is_null(value) else _number(value, name)
 
 
 def _number(value: Any, name: str) -> float:
@@ -104,5 +125,14 @@ def _number(value: Any, name: str) -> float:
     return number
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and math.isnan(value)
+def _is_null(value: Any) -> bool:
+    """Null, or NaN, which is pandas' null."""
+    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
+
+
+_READERS: dict[tuple[bool, bool], Callable[[Any, str], Value]] = {
+    (True, False): _number,
+    (True, True): _number_or_null,
+    (False, False): _present_text,
+    (False, True): _text_or_null,
+}
