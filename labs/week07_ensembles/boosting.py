@@ -23,7 +23,8 @@ from labs.week07_ensembles.exercises.gradient_boosting import (
 from labs.week07_ensembles.exercises.random_forest import feature_orders
 from labs.week07_ensembles.forest import how_many, require_at_least_one
 from labs.week07_ensembles.learner import Array, Problem, State, class_probabilities
-from labs.week07_ensembles.tree import Limits, Ranked, grow_by_level
+from labs.week07_ensembles.tree import Limits, grow_by_level
+from labs.week07_ensembles.tree_ranks import Ranked
 from labs.week07_ensembles.trees import TreeModel, Trees
 from labs_core.errors import LabsError
 

@@ -15,7 +15,8 @@ from labs.week07_ensembles.exercises.random_forest import (
     tree_probabilities,
 )
 from labs.week07_ensembles.learner import Array, Problem, State
-from labs.week07_ensembles.tree import Limits, Ranked, grow_by_level
+from labs.week07_ensembles.tree import Limits, grow_by_level
+from labs.week07_ensembles.tree_ranks import Ranked
 from labs.week07_ensembles.trees import TreeModel, Trees
 from labs_core.errors import LabsError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from labs.week07_ensembles import tree as module
 from labs.week07_ensembles.exercises.decision_tree import (
     LEAF,
     Impurity,
@@ -21,7 +19,8 @@ from labs.week07_ensembles.exercises.decision_tree import (
     leaves,
     variance,
 )
-from labs.week07_ensembles.tree import Limits, Ranked, grow_by_level
+from labs.week07_ensembles.tree import Limits, grow_by_level
+from labs.week07_ensembles.tree_ranks import Ranked
 
 NAN = np.nan
 
@@ -220,14 +219,3 @@ def test_only_drawn_features_are_looked_at_where_one_can_divide():
     rows = class_rows(labels, 3)
     found = grow_by_level(Ranked.of(X), rows, labels, gini, limits, order, np.arange(len(X)))
     assert set(found.feature) == {LEAF, 1, 3}
-
-
-def test_ranks_are_remembered_as_long_as_the_rows_live():
-    X = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
-    first = Ranked.of(X)
-    assert Ranked.of(X) is first
-    assert Ranked.of(X.copy()) is not first
-    number = id(X)
-    del X
-    gc.collect()
-    assert number not in module._RANKED
