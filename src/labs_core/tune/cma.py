@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from cmaes import CMA
+from cmaes import CMA  # type: ignore[import-untyped]
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
@@ -61,7 +61,7 @@ class CmaSampler(BaseSampler):
             ][: optimizer.population_size]
             if len(generation) < optimizer.population_size:
                 break
-            optimizer.tell([(self._place(t.params), sign * float(t.value)) for t in generation])
+            optimizer.tell([(self._place(t.params), sign * (t.value or 0.0)) for t in generation])
         self.generation = optimizer.generation
         point = optimizer.ask()
         return {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from labs_core.train.figures import INK, LINE, row_of_axes
 from labs_core.tune.plan import Plan
@@ -34,10 +35,10 @@ def draw(
 def history(plan: Plan, rows: Sequence[Row]) -> Figure:
     """Each trial's value in the order of their numbers, and the best so far."""
     figure, [axes] = row_of_axes(1, (7.5, 3.6))
-    for outcome, style in (("finished", {"color": INK}), ("pruned", {"color": PALE})):
+    for outcome, colour in (("finished", INK), ("pruned", PALE)):
         points = [(r.result.number, r.result.value) for r in rows if r.result.outcome == outcome]
         if points:
-            axes.plot(*zip(*points, strict=True), "o", markersize=5, label=outcome, **style)
+            axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=5, label=outcome)
     steps: list[tuple[int, float]] = []
     for row in rows:
         if row.result.outcome == "finished" and row.result.value is not None:
@@ -52,7 +53,7 @@ def history(plan: Plan, rows: Sequence[Row]) -> Figure:
     values = [row.result.value for row in rows if row.result.value is not None]
     if min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=plan.monitor, title=f"{len(rows)} trials by {plan.sampler}")
     axes.legend(frameon=False, fontsize=9)
     return figure

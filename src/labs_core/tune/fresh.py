@@ -45,7 +45,7 @@ def as_if_new() -> Iterator[None]:
         sys.path[:] = path
         gc.collect()
         gc.freeze()  # what is left stays: the next collection need not look through all of torch
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
 
 

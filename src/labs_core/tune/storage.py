@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
@@ -52,6 +53,7 @@ def connect(url: URL | None, folder: Path) -> RDBStorage:
     """
     if url is None:
         url = make_url(f"sqlite:///{(folder / 'study.db').as_posix()}")
+    options: dict[str, Any]
     if url.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": 60}}  # seconds that another writer may take
     else:

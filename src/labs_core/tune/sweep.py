@@ -310,9 +310,9 @@ class _Loop:
             else:
                 self.waiting.append(trial)
         while True:
-            while self.launcher.free() and (trial := self._next()):
-                self.running[trial.number] = trial
-                self.launcher.submit(trial)
+            while self.launcher.free() and (following := self._next()):
+                self.running[following.number] = following
+                self.launcher.submit(following)
             if not self.running:
                 return
             match self.launcher.next_event(patience=1.0):

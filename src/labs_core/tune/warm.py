@@ -15,7 +15,7 @@ prepare_environment()  # before MLflow's first import
 
 import mlflow.store.tracking.sqlalchemy_store  # noqa: E402
 import mlflow.tracking  # noqa: E402, F401
-import threadpoolctl  # noqa: E402, F401
+import threadpoolctl  # type: ignore[import-untyped]  # noqa: E402, F401
 
 import labs_core.tune.fresh  # noqa: E402
 import labs_core.tune.trial  # noqa: E402, F401

@@ -35,7 +35,7 @@ def serve(pipe: Connection, environment: Mapping[str, str], threads: int) -> Non
     threading.Thread(target=_end_with_the_sweep, name="sweep", daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from labs_core.tune.fresh import as_if_new
     from labs_core.tune.trial import run_trial
