@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     first = configuration(BASELINE, 0, settings, chosen.profile)
     ensure(first.data.name)
     with tracker(first, title, title, {"settings": " ".join(chosen.settings)}) as parent:
-        parent_id = answered(parent) if first.tracking.enabled else None
+        parent_id = parent.wait_for_run_id()
         results = []
         for number, (variant, seed) in enumerate(plan, start=1):
             result = run(variant, seed, settings, chosen.profile, title, parent_id)
@@ -163,14 +163,6 @@ def tracker(
         tags,
         enabled=config.tracking.enabled,
     )
-
-
-def answered(parent: Tracker, patience: float = 60.0) -> str | None:
-    """The parent's MLflow run id, for which the store must have answered."""
-    until = time.monotonic() + patience
-    while parent.run_id is None and time.monotonic() < until:
-        time.sleep(0.05)
-    return parent.run_id
 
 
 def run(

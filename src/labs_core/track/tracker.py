@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
@@ -112,6 +113,16 @@ class Tracker:
     def run_id(self) -> str | None:
         """The MLflow run id, None until the store has answered."""
         return self._outbox.progress.run_id if self._journal else None
+
+    def wait_for_run_id(self, patience: float = 60.0) -> str | None:
+        """The MLflow run id, for which the store may take so many seconds; for runs below this one.
+
+        None where it has not answered by then, and where nothing is recorded.
+        """
+        until = time.monotonic() + patience
+        while self._journal and self.run_id is None and time.monotonic() < until:
+            time.sleep(0.05)
+        return self.run_id
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Record parameters. The first value of a key stays, as in MLflow."""

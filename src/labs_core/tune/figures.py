@@ -54,7 +54,11 @@ def history(plan: Plan, rows: Sequence[Row]) -> Figure:
     if min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trial", ylabel=plan.monitor, title=f"{len(rows)} trials by {plan.sampler}")
+    axes.set(
+        xlabel="trial",
+        ylabel=plan.monitor,
+        title=f"{len(rows)} trials with a value, proposed by {plan.sampler}",
+    )
     axes.legend(frameon=False, fontsize=9)
     return figure
 
@@ -93,7 +97,9 @@ def parallel(plan: Plan, axes_of: Sequence[Axis], rows: Sequence[Row]) -> Figure
     axes.axvline(len(axes_of), color=INK, lw=0.8)
     for height, value in ((0.0, min(values)), (1.0, max(values))):
         _label(axes, len(axes_of), height, f"{value:.4g}")
-    names = [axis.key for axis in axes_of] + [plan.monitor]
+    names = [axis.key for axis in axes_of] + [
+        f"{plan.monitor} (log)" if logarithmic else plan.monitor
+    ]
     axes.set_xticks(range(len(names)), names, fontsize=10, color=INK)
     axes.tick_params(length=0)
     axes.set_yticks([])
@@ -146,7 +152,7 @@ def _ticks(axis: Axis) -> Iterator[tuple[float, str]]:
             yield _height(axis, text), text
         return
     middle = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
-    for value in (axis.low, middle, axis.high):
+    for value in (axis.low, round(middle) if axis.whole else middle, axis.high):
         yield _height(axis, repr(float(value))), f"{value:.3g}"
 
 

@@ -42,7 +42,6 @@ PRUNERS = ("none", "median", "hyperband")
 LAUNCHERS = ("local", "ray")
 PRUNE_FROM = 5  # epochs: in shorter trials there is little to save
 ATTEMPTS = 2  # at a trial whose worker dies
-PATIENCE = 60.0  # seconds for the store to give the sweep's MLflow run
 
 
 class Stopped(BaseException):
@@ -452,14 +451,10 @@ def _described(plan: Plan) -> Mapping[str, Any]:
 
 def _answered(tracker: Tracker, config: DictConfig) -> str | None:
     """The MLflow run id of the sweep, under which its trials are."""
-    if not config.tracking.enabled:
-        return None
-    until = time.monotonic() + PATIENCE
-    while tracker.run_id is None and time.monotonic() < until:
-        time.sleep(0.05)
-    if tracker.run_id is None:
+    run_id = tracker.wait_for_run_id()
+    if run_id is None and config.tracking.enabled:
         _say("The tracking store does not answer: the trials will stand beside the sweep in MLflow")
-    return tracker.run_id
+    return run_id
 
 
 def _close_record(trial: TrialSpec, config: DictConfig, error: str) -> None:
