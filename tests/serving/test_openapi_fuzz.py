@@ -26,8 +26,9 @@ Start = Callable[..., AbstractContextManager[Any]]
 
 SERVICES = {
     "pictures": ["colour_bundle"],
-    "rows": ["price_bundle"],
+    "rows": ["passengers_bundle"],
     "both": ["price_bundle", "colour_bundle"],
+    "texts": ["dictionary_bundle"],
     "with keys": ["price_bundle"],
 }
 KEY = "a-key-of-the-tests-0123456789abcdef"

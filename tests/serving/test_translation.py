@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,39 @@ def test_the_page_shows_examples_and_languages(client: TestClient) -> None:
     assert "the small house" in page
     assert 'lang="en"' in page
     assert 'lang="fr"' in page
+
+
+def test_requests_that_are_run_together_get_their_own_answers(dictionary_bundle: Path) -> None:
+    service = Service(Settings(log="off"))
+    served = replace(load_model(Announcement(bundle=dictionary_bundle)), batch=8)
+    transport = httpx.ASGITransport(App(service, [served]))  # type: ignore[arg-type]
+    words = [("red", "rouge"), ("door", "porte"), ("house", "maison"), ("small", "petite")]
+    asked = [words[n % 4] for n in range(40)]
+
+    async def translated(client: httpx.AsyncClient, pair: tuple[str, str]) -> str:
+        text = " ".join([pair[0]] * (1 + len(pair[1]) % 3))
+        response = await client.post("/predict", json={"text": text})
+        return str(response.json()["answers"][0]["translation"])
+
+    async def all_at_once() -> list[str]:
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await asyncio.gather(*(translated(client, pair) for pair in asked))
+
+    found = asyncio.run(all_at_once())
+    service.close()
+    assert found == [" ".join([word] * (1 + len(word) % 3)) for _, word in asked]
+
+
+def test_it_is_served_beside_models_of_other_tasks(
+    dictionary_bundle: Path, price_bundle: Path
+) -> None:
+    service = Service(Settings(log="off"))
+    models = [load_model(Announcement(bundle=b)) for b in (dictionary_bundle, price_bundle)]
+    client = TestClient(App(service, models))
+    answer = client.post("/models/dictionary/predict", json={"text": TEXT}).json()
+    assert answer["answers"][0]["translation"] == TRANSLATION
+    row = {"size": 100, "age of the house": 10}
+    assert client.post("/models/dictionary/predict", json=row).status_code == 422
+    assert client.post("/models/price/predict", json=row).status_code == 200
+    assert "translation.js" in client.get("/models/dictionary/").text
+    service.close()
