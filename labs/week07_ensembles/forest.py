@@ -54,9 +54,8 @@ class RandomForest:
     def grow(self, state: State, problem: Problem, seed: int) -> State:
         """The state with `rounds` more trees; {} is the state before the first one."""
         trees = Trees(**state) if state else Trees.none(problem.classes or 1)
-        for _ in range(self.rounds):
-            trees = trees.plus(self._tree(problem, seed, len(trees.ends)))
-        return trees._asdict()
+        numbers = range(len(trees.ends), len(trees.ends) + self.rounds)
+        return trees.plus(*(self._tree(problem, seed, number) for number in numbers))._asdict()
 
     def _tree(self, problem: Problem, seed: int, number: int) -> Tree:
         drawn = rows_of_tree(problem, seed, number)

@@ -43,12 +43,13 @@ class Trees(NamedTuple):
             real,
         )
 
-    def plus(self, tree: Tree) -> Trees:
-        """These and one more."""
-        ends = np.append(self.ends, len(self.feature) + len(tree.feature))
+    def plus(self, *trees: Tree) -> Trees:
+        """These and some more."""
+        sizes = [len(tree.feature) for tree in trees]
+        ends = np.append(self.ends, len(self.feature) + np.cumsum(sizes))
         joined = [
-            np.concatenate([ours, theirs.astype(ours.dtype)])
-            for ours, theirs in zip(self[1:], tree, strict=True)
+            np.concatenate([ours, *theirs]).astype(ours.dtype)
+            for ours, *theirs in zip(self[1:], *trees, strict=True)
         ]
         return Trees(ends, *joined)
 

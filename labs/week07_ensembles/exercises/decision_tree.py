@@ -197,8 +197,8 @@ def grow(
             continue
         feature = int(some[split.feature])
         goes_left = X[here, feature] <= split.threshold
-        left = len(values)  # the numbers of the children: this one and the next
-        questions.append((feature, split.threshold, left, split.gain * mine[0].sum()))
+        child = len(values)  # the left one's number; the next one is the right one's
+        questions.append((feature, split.threshold, child, split.gain * mine[0].sum()))
         for side in (here[goes_left], here[~goes_left]):
             values.append(_value(rows[:, side]))
             queue.append((side, depth + 1))

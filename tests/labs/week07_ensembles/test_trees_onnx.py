@@ -71,7 +71,7 @@ def test_the_graph_answers_as_numpy_does(learnt, rows):
 
 
 def test_each_row_ends_in_the_same_leaf(learnt):
-    """Leaves answer their own numbers, powers of two of which any sum tells who went where."""
+    """With the leaves' own numbers for values, nothing can be near and yet wrong."""
     learner, state = learnt
     for tree in list(learner.trees(state).trees.each())[:3]:
         numbers = np.arange(len(tree.feature), dtype=float)[:, None]
