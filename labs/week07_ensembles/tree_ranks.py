@@ -20,7 +20,7 @@ class Ranked:
     """The training rows, each value replaced by its rank among its feature's distinct values.
 
     Attributes:
-        ranks: int64 (F, N). A missing value has the rank after the last one.
+        ranks: int32 (F, N). A missing value has the rank after the last one.
         missing: that rank, for each feature: how many distinct values it has. (F,)
         values: these, ascending, float32, of one feature after another.
         begins: where in `values` each feature's begin. (F,)
@@ -45,13 +45,11 @@ class Ranked:
 
     @classmethod
     def _of(cls, X: Array) -> Ranked:
-        ranks = np.empty(X.T.shape, np.int64)
+        ranks = np.empty(X.T.shape, np.int32)
         values = []
         for feature, x in enumerate(X.astype(np.float32).T):
-            distinct, ranks[feature] = np.unique(
-                x, return_inverse=True
-            )  # all NaN are one: the last
-            values.append(distinct[~np.isnan(distinct)])
+            distinct, ranks[feature] = np.unique(x, return_inverse=True)
+            values.append(distinct[~np.isnan(distinct)])  # all NaN are one distinct value, the last
         missing = np.array([len(distinct) for distinct in values])
         return cls(ranks, missing, np.concatenate(values), np.cumsum(missing) - missing)
 
