@@ -109,7 +109,7 @@ def beam_search(
     last, parents = np.full(sentences, bos), np.arange(sentences)
     for length in range(1, longest + 1):
         log_probs, attention = step(last, parents, living.sentences)
-        rows, tokens, log_p = _best(living.log_p[:, None] + log_probs, living.sentences, beam)
+        rows, tokens, log_p = _best(log_probs, living, beam)
         living = _continued(living, rows, tokens, log_p, attention)
 
         ended = tokens == eos
@@ -143,40 +143,38 @@ def beam_search(
     return finished
 
 
-def _best(total: Floats, sentences: Ints, beam: int) -> tuple[Ints, Ints, Floats]:
-    """Of the continuations total (R, V) the `beam` best of each sentence, the best one first.
+def _best(log_probs: NDArray[np.float32], living: _Living, beam: int) -> tuple[Ints, Ints, Floats]:
+    """The `beam` best continuations of each sentence, the best one first.
 
     Returns:
         rows, tokens and log p of those that are kept, one sentence after another.
     """
-    # No row can have more than `beam` of them.
-    tokens = _first_best(total, beam)  # (R, k)
-    rows = np.repeat(np.arange(len(total)), tokens.shape[1])
+    # No row can have more than `beam` of them. Which are its best does not depend on what comes
+    # before: no two of its log p are so close that adding the same in 64 bits makes them equal.
+    tokens = _first_best(log_probs, beam)  # (R, K)
+    rows = np.repeat(np.arange(len(tokens)), tokens.shape[1])
     tokens = tokens.ravel()
-    log_p = total[rows, tokens]
+    log_p = living.log_p[rows] + log_probs[rows, tokens]
     possible = np.isfinite(log_p)
     rows, tokens, log_p = rows[possible], tokens[possible], log_p[possible]
-    order = np.lexsort((rows, tokens, -log_p, sentences[rows]))
+    order = np.lexsort((rows, tokens, -log_p, living.sentences[rows]))
     rows, tokens, log_p = rows[order], tokens[order], log_p[order]
-    owners = sentences[rows]
-    place = np.arange(len(rows)) - np.searchsorted(owners, owners)  # within its sentence
-    kept = place < beam
+    sentences = living.sentences[rows]
+    kept = np.arange(len(rows)) - np.searchsorted(sentences, sentences) < beam
     return rows[kept], tokens[kept], log_p[kept]
 
 
-def _first_best(values: Floats, count: int) -> Ints:
-    """Where the `count` largest of each row stand, of equal ones the first, in any order."""
-    places: Ints
-    if count == 1:
-        places = values.argmax(axis=1)[:, None]
-        return places
-    if count >= values.shape[1]:
-        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    places = np.argpartition(values, -count, axis=1)[:, -count:]
-    least = np.take_along_axis(values, places, axis=1).min(axis=1, keepdims=True)
-    # Partitioning takes any of several equal ones.
-    for row in np.flatnonzero((values >= least).sum(axis=1) > count):
-        places[row] = np.argsort(-values[row], kind="stable")[:count]
+def _first_best(values: NDArray[np.float32], count: int) -> Ints:
+    """Where the `count` largest of each row stand, of equal ones the first.
+
+    One after another: that is several times as fast as to partition them, and settles what is
+    equal. Where there are fewer than `count`, a place comes twice, with −∞.
+    """
+    rest, rows = values.copy(), np.arange(len(values))
+    places = np.empty((len(values), min(count, values.shape[1])), np.int64)
+    for n in range(places.shape[1]):
+        places[:, n] = rest.argmax(axis=1)
+        rest[rows, places[:, n]] = -np.inf
     return places
 
 
