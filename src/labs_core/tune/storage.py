@@ -51,8 +51,7 @@ def connect(url: URL | None, folder: Path) -> RDBStorage:
 
     Raises LabsError where it does not answer.
     """
-    if url is None:
-        url = make_url(f"sqlite:///{(folder / 'study.db').as_posix()}")
+    url = url or in_folder(folder)
     options: dict[str, Any]
     if url.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": 60}}  # seconds that another writer may take
@@ -64,13 +63,17 @@ def connect(url: URL | None, folder: Path) -> RDBStorage:
         raise unreachable(url, error) from None
 
 
+def in_folder(folder: Path) -> URL:
+    """The address of a sweep's own storage."""
+    return make_url(f"sqlite:///{(folder / 'study.db').as_posix()}")
+
+
 def unreachable(url: URL, error: Exception) -> LabsError:
     """The error of a storage that does not answer; without the address' password."""
     words = reason(error)
     if url.password:
         words = words.replace(str(url.password), "…")
-    return LabsError(
-        f"The storage {without_password(url)} does not answer",
-        words,
-        "A password that is not in the address is read from PGPASSWORD or ~/.pgpass.",
-    )
+    remedy = "Make room, or see who else writes there."
+    if url.get_backend_name() == "postgresql":
+        remedy = "A password that is not in the address is read from PGPASSWORD or ~/.pgpass."
+    return LabsError(f"The storage {without_password(url)} does not answer", words, remedy)

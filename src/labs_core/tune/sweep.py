@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from labs_core import catalog, ray_cluster
@@ -263,10 +264,10 @@ def _live(
             loop.run()
             summary = write(plan, study, time.monotonic() - begun, tracker)
             status = "FINISHED" if summary.best else "FAILED"
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, StorageInternalError) as error:
             replace(plan, state="stopped").save()
             raise storages.unreachable(
-                address or storages.address("sqlite:///study.db"), error
+                address or storages.in_folder(plan.folder.path), error
             ) from None
         except BaseException:
             replace(plan, state="stopped").save()

@@ -244,6 +244,33 @@ def test_two_sweeps_at_once_have_a_folder_each(trouble: Sweep, home: Path):
     assert sum(epochs(home).values()) == 2 * 2 + 2 * 40
 
 
+@pytest.mark.slow
+def test_a_storage_that_goes_away_stops_the_sweep_which_goes_on_later(
+    trouble: Sweep, postgres: Any, home: Path
+):
+    def stop() -> None:
+        while not list(home.glob("sweeps/*/trials/*/result.json")):
+            time.sleep(0.05)
+        postgres.stop()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(LabsError) as caught:
+        trouble("penalty.ridge=range(0,4)", "trainer.max_epochs=6", storage=postgres.uri)
+    thread.join()
+    assert "does not answer" in str(caught.value)
+    assert postgres.PASSWORD not in f"{caught.value}{caught.value.remedy}"
+    postgres.start()
+    with pytest.raises(LabsError, match="are kept in"):
+        sweep.resume("week1", None, sweep.Wishes(storage="sqlite:///other.db"))
+    summary = sweep.resume("week1", None, sweep.Wishes(storage=postgres.uri))
+    assert outcomes(summary) == {str(ridge): "finished" for ridge in range(4)}
+    assert max(epochs(home).values()) <= 2
+    [folder] = home.glob("sweeps/*")
+    for path in folder.rglob("*"):
+        assert not path.is_file() or postgres.PASSWORD.encode() not in path.read_bytes(), path
+
+
 @pytest.mark.parametrize(
     ("typed", "wishes", "what", "remedy"),
     [
