@@ -75,26 +75,32 @@ def run_trial(trial: TrialSpec, threads: int, say: Say) -> TrialResult:
         threads: of torch, where the trial's configuration does not say.
         say: hears the monitored metric after each epoch.
     """
-    begun = time.monotonic()
     folder = RunFolder(Path(trial.folder))
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         with folder.locked(PATIENCE):
-            if (ended := read_result(folder.path)) is not None:
-                return ended
-            result = _train(trial, folder, threads, say, begun)
-            write_result(folder.path, result)
+            result = read_result(folder.path)
+            if result is None:
+                result = _attempt(trial, folder, threads, say)
+                write_result(folder.path, result)
             folder.last.unlink(missing_ok=True)  # there is nothing to resume
             return result
+    except LabsError as error:  # somebody else is at it, and will write what comes of it
+        return _failed(trial, folder, str(error), 0.0)
+
+
+def _attempt(trial: TrialSpec, folder: RunFolder, threads: int, say: Say) -> TrialResult:
+    """Train; what it does wrong becomes its result."""
+    begun = time.monotonic()
+    try:
+        return _train(trial, folder, threads, say, begun)
     except LabsError as error:
         words = f"{error}. {error.remedy}".rstrip(". ")
-        result = _failed(trial, folder, words, begun)
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0]
-        result = _failed(trial, folder, f"{type(error).__name__}: {text}".rstrip(": "), begun)
+        words = f"{type(error).__name__}: {text}".rstrip(": ")
         traceback.print_exception(error)  # into the trial's own log
-    write_result(folder.path, result)
-    return result
+    return _failed(trial, folder, words, time.monotonic() - begun)
 
 
 def _train(
@@ -119,15 +125,10 @@ def _train(
         )
         if checkpoints.best is None and reports.outcome == "finished":
             raise LabsError(f"{config.monitor} was never a number")
-        tracker.metrics(
-            {
-                **(
-                    {} if checkpoints.best is None else {f"{config.monitor}_best": checkpoints.best}
-                ),
-                "seconds/fit": checkpoints.fit_seconds,
-            },
-            trainer.global_step,
-        )
+        metrics = {"seconds/fit": checkpoints.fit_seconds}
+        if checkpoints.best is not None:
+            metrics[f"{config.monitor}_best"] = checkpoints.best
+        tracker.metrics(metrics, trainer.global_step)
         status = "FAILED" if reports.outcome == "diverged" else "FINISHED"
     except BaseException:
         reports.outcome = "failed"
@@ -204,14 +205,14 @@ def _describe(
     tracker.artifact(folder.path / "config.yaml")
 
 
-def _failed(trial: TrialSpec, folder: RunFolder, words: str, begun: float) -> TrialResult:
+def _failed(trial: TrialSpec, folder: RunFolder, words: str, seconds: float) -> TrialResult:
     return TrialResult(
         number=trial.number,
         outcome="failed",
         value=None,
         epoch=None,
         epochs=0,
-        seconds=time.monotonic() - begun,
+        seconds=seconds,
         run_id=folder.read().get("run_id"),
         error=words,
     )

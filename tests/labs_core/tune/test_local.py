@@ -105,15 +105,20 @@ def test_a_worker_that_dies_or_hangs_is_replaced(
     assert isinstance(until_the_end(one_worker)[-1], Ended)
 
 
-def test_a_worker_that_has_grown_or_served_long_is_replaced(specification: Any, home: Path):
-    launcher = LocalLauncher(1, threads=1, max_trials=2)
+@pytest.mark.parametrize(
+    ("limits", "same"), [({"max_trials": 2}, [True, False]), ({"max_growth_mb": -1.0}, [False] * 2)]
+)
+def test_a_worker_that_has_served_long_or_grown_is_replaced(
+    specification: Any, home: Path, limits: dict[str, Any], same: list[bool]
+):
+    launcher = LocalLauncher(1, threads=1, **limits)
     try:
         for number in range(3):
             launcher.submit(specification(number, 107))
             until_the_end(launcher)
         lines = (home / "epochs.txt").read_text().splitlines()
         pids = [line.split()[2] for line in lines][::3]
-        assert pids[0] == pids[1] != pids[2]
+        assert [pids[0] == pids[1], pids[1] == pids[2]] == same
         assert not psutil.pid_exists(int(pids[0]))
     finally:
         launcher.close()

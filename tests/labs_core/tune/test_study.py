@@ -124,6 +124,19 @@ def test_the_median_pruner_is_optunas():
     assert not any(study.report(number, epoch, 0.5) for epoch in range(8))
 
 
+def test_hyperband_gives_most_trials_few_epochs(tmp_path: Path):
+    lasted = []
+    for _ in range(3):  # sessions
+        study = Study(plan("tpe", 27, "hyperband"), SPACE, connect(None, tmp_path), resumed=True)
+        for _ in range(9):
+            number, chosen = study.ask()
+            reports = (study.report(number, epoch, cost(chosen)) for epoch in range(8))
+            lasted.append(next((epoch for epoch, end in enumerate(reports, 1) if end), 8))
+            study.tell(ended(number, cost(chosen), "pruned" if lasted[-1] < 8 else "finished"))
+    assert sum(epochs < 8 for epochs in lasted) > 9
+    assert max(lasted) == 8
+
+
 def test_a_trial_that_diverged_counts_as_the_worst():
     study = Study(plan("tpe", 9), SPACE, optuna.storages.InMemoryStorage(), resumed=False)
     number, _ = study.ask()
