@@ -3,7 +3,8 @@
 Kept of an item: when, the request's id and the item's place in it, the model's name, version and
 run, what `Task.summarise` says of its input, the answer, and the time it took. For a table the
 summary is the features themselves, so the file is as confidential as they are; it is made for its
-owner alone (mode 0600). Of a picture only statistics of its pixels are kept. Bodies, headers,
+owner alone (mode 0600). Of a picture only statistics of its pixels are kept, of a text only how
+long it is and how much of it is unknown, of a translation only the score. Bodies, headers,
 addresses and keys of clients are never in it.
 
 `prediction_writer` writes it, `read` is for those who watch a model.
@@ -69,7 +70,7 @@ class Row:
     input: dict[str, float]
     """What the task's `summarise` says of the input."""
     label: str | None
-    """The likeliest class; None of a regression, as the next three."""
+    """The likeliest class; None of what is no classification, as the next three."""
     probability: float | None
     """Of that class."""
     entropy: float | None
@@ -77,7 +78,7 @@ class Row:
     probabilities: dict[str, float] | None
     """Of every class, by label."""
     prediction: float | None
-    """A regression's answer; None of a classification."""
+    """A regression's answer, or the score of a translation; None of a classification."""
     latency_ms: float
     """From the request's body until its answers: waiting, reading and inference."""
 

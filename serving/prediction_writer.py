@@ -116,7 +116,7 @@ class PredictionWriter:
             self._meters.logged(refusal, len(answers))
             return
         kept = [
-            (row, item, answer.get("label"), answer.get("probabilities"), answer.get("prediction"))
+            (row, item, answer.get("label"), answer.get("probabilities"), _number(answer))
             for row, (item, answer) in enumerate(zip(items, answers, strict=True))
             if "error" not in answer
         ]
@@ -214,6 +214,12 @@ def is_sampled(request_id: str, share: float) -> bool:
         return True
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64
+
+
+def _number(answer: Answer) -> float | None:
+    """Of a regression its answer, of a translation its score."""
+    number: float | None = answer.get("prediction", answer.get("score"))
+    return number
 
 
 def _size(inputs: Arrays, answers: Sequence[Answer]) -> int:

@@ -97,7 +97,7 @@ def _print_translations(console: Console, items: list[Any], answers: list[Any]) 
     for item, answer in zip(items, answers, strict=True):
         text = item if isinstance(item, str) else item["text"]
         console.print(Text(shortened(text), "bold"))
-        said = Text(f"  {answer['translation']}", "green")
+        said = Text(f"  {answer['translation'] or '(nothing)'}", "green")
         console.print(said.append(f"  score {answer['score']:.3f}", "dim"))
 
 

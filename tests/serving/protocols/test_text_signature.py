@@ -119,4 +119,5 @@ def test_the_log_keeps_numbers_of_the_texts_and_not_the_texts(
         {"characters": 12.0, "tokens": 3.0, "unknown": 0.0},
     ]
     assert [row.label for row in rows] == [None, None]
+    assert [row.prediction for row in rows] == pytest.approx([-0.4840, -0.0830], abs=1e-3)
     assert b"small house" not in log.read_bytes()
