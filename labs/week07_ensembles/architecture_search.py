@@ -77,7 +77,9 @@ class ArchitectureSearch:
 
     def space(self, seed: int) -> list[Candidate]:
         """The candidates of a run, in the order of their numbers."""
-        every = [Candidate(*c) for c in itertools.product(self.widths, self.depths, self.activations)]
+        every = [
+            Candidate(*c) for c in itertools.product(self.widths, self.depths, self.activations)
+        ]
         order = np.random.default_rng([seed, len(every)]).permutation(len(every))
         return [every[number] for number in order[: self.candidates]]
 
@@ -191,7 +193,9 @@ class _Search:
         self.low, self.spread = 0.0, 1.0
         if problem.classes is None:
             self.low, self.spread = float(y[train].mean()), float(y[train].std()) or 1.0
-        self.train, self.judge = ((self._inputs(X[ids]), self._targets(y[ids])) for ids in (train, judge))
+        self.train, self.judge = (
+            (self._inputs(X[ids]), self._targets(y[ids])) for ids in (train, judge)
+        )
 
     def _inputs(self, X: Array) -> Tensor:
         return torch.from_numpy(((X - self.mean) / self.std).astype(np.float32))

@@ -122,9 +122,7 @@ class FlamlOnRawColumns:
         ]
         task = "classification" if self.judge.classes else "regression"
         y = self.judge.learnt(rows.target)
-        self._found = search(
-            self.frame(rows), y, task, self.seconds, self.seed, self.threads
-        )
+        self._found = search(self.frame(rows), y, task, self.seconds, self.seed, self.threads)
         return self
 
     def predict(self, rows: Columns) -> Array:
@@ -144,9 +142,7 @@ class FlamlOnRawColumns:
         columns: dict[str, Any] = {}
         for column, numbers in zip(self.spec.numbers, rows.numbers.T, strict=True):
             columns[column.name] = numbers
-        for column, levels, texts in zip(
-            self.spec.texts, self._levels, rows.texts.T, strict=True
-        ):
+        for column, levels, texts in zip(self.spec.texts, self._levels, rows.texts.T, strict=True):
             if levels is not None:
                 columns[column.name] = pd.Categorical(texts, categories=levels)
         return pd.DataFrame(columns)

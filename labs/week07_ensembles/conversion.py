@@ -2,7 +2,8 @@
 
 All compare a float32 feature with a threshold, but not alike. Ours asks x ≤ t with t float32.
 scikit-learn and LightGBM ask x ≤ t with t float64: for float32 x the answer is the same with the
-largest float32 that is not above t. XGBoost asks x < t: the same as x ≤ t', t' the float32 before t.
+largest float32 that is not above t. XGBoost asks x < t: the same as x ≤ t' with t' the float32
+before t.
 """
 
 from __future__ import annotations

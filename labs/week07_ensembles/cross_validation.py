@@ -32,8 +32,8 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from scipy.stats import f as fisher
+from sklearn.model_selection import train_test_split
 
 from labs.week07_ensembles.automl import FlamlOnRawColumns
 from labs.week07_ensembles.learner import Array, step_seed
@@ -150,7 +150,13 @@ def compare(
                 if not file.is_file():
                     seed = step_seed(repetition, half)
                     took, answers = fit_and_answer(
-                        side, data.spec, rows.take(learnt), rows.take(judged), seconds, seed, threads
+                        side,
+                        data.spec,
+                        rows.take(learnt),
+                        rows.take(judged),
+                        seconds,
+                        seed,
+                        threads,
                     )
                     y = judge.learnt(rows.target[judged])
                     scores = judge.metrics(y, answers)

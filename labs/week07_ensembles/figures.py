@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labs.week07_ensembles.learner import Array
+from labs.week07_ensembles.submission import COMPETITIONS, write
 from labs.week07_ensembles.tree_importance import permutation_importance
 from labs_core.data.columns import Columns
 from labs_core.data.frames import FrameSpec
@@ -23,8 +26,8 @@ ROWS = 500  # validation rows it is measured on, at most
 SHUFFLES = 3
 
 
-def draw(module: Any, data: Any) -> Iterator[tuple[str, Figure]]:
-    """All pictures of a run.
+def draw(module: Any, data: Any) -> Iterator[tuple[str, Figure | str]]:
+    """All pictures of a run and, where there is a competition, its `submission.csv`.
 
     Args:
         module: a trained `Ensemble`.
@@ -38,10 +41,13 @@ def draw(module: Any, data: Any) -> Iterator[tuple[str, Figure]]:
     yield "importance", importance(module, data.splits["val"])
     if judge.classes:
         yield "calibration", calibration(y, learnt[:, -1], module.spec.classes[-1])
-        classes = module.spec.classes
-        yield "confusion_matrix", confusion_matrix(y, learnt.argmax(axis=1), classes)
+        matrix = confusion_matrix(y, learnt.argmax(axis=1), module.spec.classes)
+        matrix.axes[0].set_title("Test rows, share of each true class", fontsize=11)
+        yield "confusion_matrix", matrix
     else:
         yield "predictions", predictions(y, learnt, module.spec)
+    if module.spec.data in COMPETITIONS:
+        yield "submission.csv", submission(module, test)
     weights = member_weights(module)
     if weights:
         yield "weights", bars(weights, "How much each member counts", "weight")
@@ -51,6 +57,17 @@ def draw(module: Any, data: Any) -> Iterator[tuple[str, Figure]]:
         learner = module.model.learner
         names = [str(each) for each in learner.space(module.setting.seed)]
         yield "architectures", architectures(module.state["learner.history"], names)
+
+
+def submission(module: Any, test: Columns) -> str:
+    """The answers to the test rows in the competition's form, checked."""
+    answers = module.answer(test)
+    if module.spec.classes:
+        answers = answers.argmax(axis=1)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "submission.csv"
+        write(file, COMPETITIONS[module.spec.data], test.rows.tolist(), answers.tolist())
+        return file.read_text(encoding="utf-8")
 
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> Figure:

@@ -185,8 +185,7 @@ class Ensemble(pl.LightningModule):
         graph = bundle_graph(self.setting.encoder(self.state), nodes, answer, classes or 0)
         return Export(task="tabular", graphs={"model": graph}, params=params_of(self.spec))
 
-
-    def figures(self, datamodule: pl.LightningDataModule) -> Iterator[tuple[str, Figure]]:
+    def figures(self, datamodule: pl.LightningDataModule) -> Iterator[tuple[str, Figure | str]]:
         """The figures of the guide, for this run."""
         from labs.week07_ensembles import figures
 

@@ -17,7 +17,7 @@ import optuna
 from labs.week07_ensembles.boosting import GradientBoosting
 from labs.week07_ensembles.exercises.search_space import suggest_boosting, suggest_forest
 from labs.week07_ensembles.forest import RandomForest
-from labs.week07_ensembles.learner import Learner, Problem, State, step_seed
+from labs.week07_ensembles.learner import Array, Learner, Problem, State, step_seed
 from labs.week07_ensembles.lightgbm_rounds import LightGBM
 from labs.week07_ensembles.setting import Setting
 from labs.week07_ensembles.single import Model, Single
@@ -26,6 +26,7 @@ from labs.week07_ensembles.xgboost_rounds import XGBoost
 from labs_core.data.columns import Columns
 from labs_core.errors import LabsError
 
+PATIENCE = 3  # steps without a lower loss, after which a trial ends
 Settings = dict[str, Any]
 Trial = dict[str, Any]  # trial, loss, steps, and the settings
 
@@ -103,7 +104,7 @@ def search(
     """
     _, learner = learner_to_tune(model)
     fold = folds_of(rows, folds, setting)
-    study = sampler_of(step_seed(setting.seed) )
+    study = sampler_of(step_seed(setting.seed))
     found: list[Trial] = []
     for number in range(trials):
         trial = study.ask()
@@ -115,10 +116,10 @@ def search(
 
 
 def out_of_fold_loss(
-    learner: Learner, rows: Columns, fold: np.ndarray, setting: Setting, steps: int, patience: int = 3
+    learner: Learner, rows: Columns, fold: Array, setting: Setting, steps: int
 ) -> tuple[float, int]:
     """The lowest loss of the answers out of fold, over the steps of a learner, and its step."""
-    parts: list[tuple[np.ndarray, Problem, Problem]] = []
+    parts: list[tuple[Array, Problem, Problem]] = []
     for number in np.unique(fold):
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         name = f"search without {number} of {fold.max() + 1}"
@@ -133,6 +134,6 @@ def out_of_fold_loss(
             answers = learner.predict(states[number], held_out.X)
             total += len(outside) * setting.judge.loss(held_out.y, answers)
         losses.append(total / len(fold))
-        if len(losses) - 1 - int(np.argmin(losses)) >= patience:
+        if len(losses) - 1 - int(np.argmin(losses)) >= PATIENCE:
             break
     return min(losses), int(np.argmin(losses)) + 1

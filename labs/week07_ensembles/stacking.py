@@ -17,7 +17,7 @@ from labs.week07_ensembles.states import below, part
 from labs_core.data.columns import Columns
 from labs_core.errors import LabsError
 
-LEAST = 1e-6  # of a probability, for its log-odds: a forest may say 0 and 1
+LEAST = 0.01  # of a probability, for its log-odds: a forest may say 0 and 1, and knows less
 META = "meta"
 
 
@@ -47,7 +47,7 @@ class Stacking:
             raise LabsError("A stack needs members, and two folds or more")
 
     def grow(self, state: State, rows: Columns, setting: Setting) -> State:
-        """Each member's next step on the rows out of each fold and on all; then the meta-learner."""
+        """Each member's next step, without each fold and on all rows; then the meta-learner."""
         fold = folds_of(rows, self.folds, setting)
         whole = setting.part(rows)
         grown: State = {ENCODER: to_json(whole.encoder)}

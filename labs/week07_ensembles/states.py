@@ -12,7 +12,9 @@ from labs.week07_ensembles.learner import State
 def part(state: State, name: str) -> State:
     """What lies below `name.`, without that prefix."""
     prefix = f"{name}."
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }
 
 
 def below(name: str, state: State) -> State:

@@ -12,11 +12,12 @@ INK, LINE = "#3a4250", "#e8eaee"
 
 
 def save(figures: Iterable[tuple[str, Figure | str]], folder: Path) -> None:
-    """Write each figure as `NAME.png`, each text as `NAME.txt`."""
+    """Write each figure as `NAME.png`, each text as `NAME.txt` or, where it has a suffix, `NAME`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures:
         if isinstance(figure, str):
-            (folder / f"{name}.txt").write_text(figure, encoding="utf-8")
+            file = name if "." in name else f"{name}.txt"
+            (folder / file).write_text(figure, encoding="utf-8", newline="\n")
             continue
         figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
 
