@@ -99,11 +99,10 @@ def sweep(
     """Search for a lab's best settings by its validation metric; exit code 1 if no trial ends."""
     from labs_core.tune import sweep as sweeps
     from labs_core.tune.report import show
+    from labs_core.tune.wishes import Wishes
 
     given = overrides or []
-    wishes = sweeps.Wishes(
-        trials, sampler, pruner, seed, storage, timeout, workers, launcher, ray_address
-    )
+    wishes = Wishes(trials, sampler, pruner, seed, storage, timeout, workers, launcher, ray_address)
     try:
         if resume:
             if profile or len(given) > 1 or any("=" in text for text in given):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labs_core.tune import sweep
+from labs_core.tune import sweep, wishes
 from labs_core.tune.report import Summary
 from tests.labs_core.track.conftest import postgres  # noqa: F401
 
@@ -24,7 +24,7 @@ TROUBLE = (
 def trouble(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Summary]:
     """Sweep the module of `trouble.py`, by default with two workers, also on one core."""
     home.mkdir()
-    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    monkeypatch.setattr(wishes, "cores", lambda: 2)
 
     def run(*overrides: str, **wishes: object) -> Summary:
         return sweep.start("week1", [*TROUBLE, *overrides], "smoke", sweep.Wishes(**wishes))
