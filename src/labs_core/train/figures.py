@@ -12,7 +12,7 @@ INK, LINE = "#3a4250", "#e8eaee"
 
 
 def save(figures: Iterable[tuple[str, Figure | str]], folder: Path) -> None:
-    """Write each figure as `NAME.png`, each text as `NAME.txt` or, where it has a suffix, `NAME`."""
+    """Write each figure as `NAME.png`, each text as `NAME.txt`, or `NAME` where it has a suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures:
         if isinstance(figure, str):
