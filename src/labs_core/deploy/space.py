@@ -26,6 +26,7 @@ HOURS = 1  # that a visitor's picture is kept
 MODULES = {
     "image-classification": ("labs_core.bundle.load", "labs_core.tasks.heat_map"),
     "tabular": ("labs_core.bundle.load",),
+    "translation": ("labs_core.bundle.load",),
 }
 
 

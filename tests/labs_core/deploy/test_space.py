@@ -246,7 +246,7 @@ def read_pins(folder: Path) -> dict[str, str]:
 # What is written
 
 
-@pytest.fixture(params=["colour_bundle", "price_bundle"])
+@pytest.fixture(params=["colour_bundle", "price_bundle", "dictionary_bundle"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return deploy(request.getfixturevalue(request.param), tmp_path / "space")
 
@@ -263,7 +263,7 @@ def test_the_host_finds_what_it_reads_in_the_readme(folder: Path) -> None:
     assert about["license"] == "mit"
     assert (folder / "LICENSE").read_text(encoding="utf-8").startswith("MIT")
     assert about["title"]
-    assert about["emoji"] in "🖼️📈"
+    assert about["emoji"] in "🖼️📈💬"
 
 
 def test_a_lab_of_any_name_makes_a_readme_that_hosts_can_read(
@@ -279,7 +279,8 @@ def test_a_lab_of_any_name_makes_a_readme_that_hosts_can_read(
 
 def test_every_requirement_is_pinned_and_needed(folder: Path) -> None:
     pins = read_pins(folder)
-    assert set(pins) == {"gradio", "numpy", "onnxruntime", "pillow"}
+    needed = {"tokenizers"} if (folder / "translation.py").exists() else set()
+    assert set(pins) == {"gradio", "numpy", "onnxruntime", "pillow"} | needed
     assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in pins.values())
 
 
