@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -35,6 +36,23 @@ class Watched(torch.Tensor):
             return func(*args, **kwargs or {})
 
 
+class WatchedArray(np.ndarray):
+    """The same of NumPy."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        Watched.seen.append(ufunc.__name__)
+        plain = [np.asarray(x) if isinstance(x, WatchedArray) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        Watched.seen.append(func.__name__)
+        return super().__array_function__(func, types, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        Watched.seen.append("__getitem__")
+        return np.asarray(self)[index]
+
+
 class WeightsChosenError(Exception):
     """The run has come to the end of what is watched."""
 
@@ -48,6 +66,15 @@ def data_sets_in(data: Any) -> Iterator[pl.LightningDataModule]:
             yield from data_sets_in(part)
 
 
+def watch_split(split: Any) -> Any:
+    """The same split, its tensors or arrays watched."""
+    parts = [
+        part.as_subclass(Watched) if isinstance(part, torch.Tensor) else part.view(WatchedArray)
+        for part in split
+    ]
+    return type(split)(*parts) if hasattr(split, "_fields") else tuple(parts)
+
+
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The data of the next run, its test splits watched; the run ends with its choice."""
@@ -57,7 +84,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def watch(config: Any) -> Any:
         data = build_data(config)
         for part in data_sets_in(data):
-            part.splits["test"] = tuple(t.as_subclass(Watched) for t in part.splits["test"])
+            part.splits["test"] = watch_split(part.splits["test"])
             built.append(part)
         Watched.seen.clear()
         return data
@@ -80,5 +107,6 @@ def test_the_weights_are_chosen_without_the_test_split(
     assert list(home.rglob("best.ckpt")), "an epoch was chosen"
     assert Watched.seen == []
 
-    [*_] = watched[0].test_dataloader()
+    for batch in watched[0].test_dataloader():
+        assert [len(part[:1]) for part in batch]
     assert Watched.seen, "the watch sees a reader of the test split"
