@@ -48,8 +48,8 @@ def learning_curves(history: History) -> Figure:
     epochs = np.arange(1, len(history) + 1)
     look = {"lw": 2, "marker": "o", "ms": 3}
     train, val = ([entry[f"{split}/loss"] for entry in history] for split in ("train", "val"))
-    left.plot(epochs, train, color=OURS, ls=":", label="training, smoothed, with dropout", **look)
-    left.plot(epochs, val, color=OURS, label="validation, plain", **look)
+    left.plot(epochs, train, color=OURS, ls=":", label="training, labels smoothed", **look)
+    left.plot(epochs, val, color=OURS, label="validation", **look)
     left.set(title="Loss of a token", ylabel="nats", ylim=(0, None))
     left.legend(frameon=False, fontsize=9)
     right.plot(epochs, [entry.get("val/bleu", np.nan) for entry in history], color=OURS, **look)
@@ -105,44 +105,45 @@ def pieces(model: Any, ids: Sequence[int]) -> list[str]:
 def examples(
     sources: Sequence[str], written: Sequence[str], references: Sequence[str], count: int = 3
 ) -> list[str]:
-    """A few test sentences that were translated to the letter, of 4 to 9 words, unlike in length.
+    """A few sentences of 4 to 9 words that were translated to the letter, far apart in the alphabet.
 
-    Of those that were not, where there are none.
+    Others, where there are none.
     """
     fit = [n for n, text in enumerate(sources) if 4 <= len(text.split()) <= 9]
     right = [n for n in fit if written[n] == references[n]]
     chosen = right or fit or list(range(len(sources)))
-    chosen.sort(key=lambda n: (len(sources[n].split()), n))
-    places = np.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().astype(int)
-    return [sources[chosen[place]] for place in places]
+    texts = sorted(sources[n] for n in chosen)
+    places = np.linspace(0.05, 0.95, count) * (len(texts) - 1)
+    return list(dict.fromkeys(texts[place] for place in places.round().astype(int)))
 
 
 def length_and_bleu(
-    sources: Sequence[str], written: Sequence[str], references: Sequence[str], groups: int = 6
+    sources: Sequence[str], written: Sequence[str], references: Sequence[str], groups: int = 8
 ) -> Figure:
     """BLEU of test sentences of about as many words, and how many sentences there are."""
     lengths = np.array([len(text.split()) for text in sources])
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, groups + 1)).round().astype(int))
-    edges[-1] += 1
+    edges = np.unique(lengths)
+    if len(edges) > groups:  # as many sentences in each as can be
+        edges = np.unique(np.quantile(lengths, np.linspace(0, 1, groups + 1)).round().astype(int))
+        edges = edges[:-1]
+    edges = np.append(edges, lengths.max() + 1)
     fig, [axes] = row_of_axes(1, (6.8, 3.7))
     bins = [(int(low), int(high)) for low, high in pairwise(edges)]
     for number, (low, high) in enumerate(bins):
         chosen = np.flatnonzero((lengths >= low) & (lengths < high)).tolist()
-        if not chosen:
-            continue
         value = bleu([written[n] for n in chosen], [references[n] for n in chosen])
         axes.bar(number, value, color=OURS, width=0.75)
         axes.text(number, value + 1.5, f"{value:.0f}", ha="center", fontsize=9, color=INK)
         axes.text(number, 2, f"{len(chosen)}", ha="center", fontsize=8, color="white")
     names = [f"{low}" if high == low + 1 else f"{low}–{high - 1}" for low, high in bins]
     axes.set_xticks(range(len(names)), names)
-    axes.set(xlabel="words of the source", ylabel="BLEU", ylim=(0, 108))
+    axes.set(xlabel="words of the source", ylabel="BLEU", ylim=(0, 112))
     axes.set_title("Length against BLEU (white: sentences)")
     return fig
 
 
 def by_beam(
-    model: Any, data: Any, beams: Sequence[int], count: int = 300
+    model: Any, data: Any, beams: Sequence[int], count: int = 200
 ) -> tuple[Sequence[int], dict[str, list[tuple[float, float]]]]:
     """What the first validation sentences come to by the number of hypotheses.
 

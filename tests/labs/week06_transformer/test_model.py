@@ -71,7 +71,7 @@ def test_the_test_is_sacrebleu_of_the_text_as_it_is_written(fitted):
 
 def test_it_learns(fitted):
     losses = [entry["val/loss"] for entry in fitted.module.history]
-    assert losses[-1] < 0.75 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
     assert fitted.fit["val/loss"] == pytest.approx(losses[-1], rel=1e-4)
 
 
@@ -161,7 +161,7 @@ def test_the_figures_show_what_they_say(fitted, tmp_path):
     assert all(torch.equal(v, weights[k]) for k, v in module.state_dict().items())
 
     lines = {line.get_label(): line.get_ydata() for line in drawn["learning_curves"].axes[0].lines}
-    assert list(lines["validation, plain"]) == [e["val/loss"] for e in module.history]
+    assert list(lines["validation"]) == [e["val/loss"] for e in module.history]
     counts = [int(t.get_text()) for t in drawn["length_and_bleu"].axes[0].texts[1::2]]
     assert sum(counts) == 40
     written, scores = module.tested["search"]
