@@ -51,7 +51,7 @@ class Layer(nn.Module):
 class Translator(nn.Module):
     """Random weights, sharp enough that sentences differ and end; `forward` needs no cache."""
 
-    def __init__(self, vocabulary=24, width=16, heads=2, layers=2, longest=16, seed=0):
+    def __init__(self, vocabulary=24, width=16, heads=2, layers=1, seed=7):
         super().__init__()
         torch.manual_seed(seed)
         self.vocabulary, self.width, self.heads, self.n_layers = vocabulary, width, heads, layers

@@ -105,8 +105,8 @@ def test_free_axes_of_one_name_are_one_axis_of_the_graph(translators):
         i.name: [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim] for i in inputs
     }
     assert dims["source"] == ["batch", "source_length"]
-    assert dims["keys"] == ["batch", 2, 2, "source_length", 8]
-    assert dims["past_values"] == ["batch", 2, 2, "past_length", 8]
+    assert dims["keys"] == ["batch", 1, 2, "source_length", 8]
+    assert dims["past_values"] == ["batch", 1, 2, "past_length", 8]
 
 
 class FixedLength(nn.Module):
