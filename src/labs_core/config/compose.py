@@ -7,6 +7,7 @@ the shared `configs/` second, so `model=` finds the lab's models and `optimizer=
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -69,6 +70,29 @@ def compose(lab: str, overrides: Sequence[str] = (), profile: str | None = None)
     )
 
 
+def compose_again(lab: str, overrides: Sequence[str], profile: str | None = None) -> Composed:
+    """As `compose`, for a process that does it often: a lab's groups are composed once, in 0.1 s,
+    and the values are put in, as Hydra does. Files that change meanwhile are not seen.
+    """
+    lab = get_lab(lab).name
+    if profile is not None:
+        overrides = [f"profile={profile}", *overrides]
+    parsed = _parse(overrides)
+    groups = options(lab)
+    values = [o for o in parsed if o.key_or_group not in groups]
+    if not all(o.type == OverrideType.CHANGE and o.package is None for o in values):
+        return compose(lab, overrides)
+    base = _composed_once(lab, tuple(str(o.input_line) for o in parsed if o not in values))
+    config = base.config.copy()
+    for value in values:
+        _check_value(value, base.config, lab, groups)
+        _put(value, config)
+    return Composed(config, base.choices, tuple(overrides))
+
+
+_composed_once = functools.lru_cache(maxsize=64)(compose)
+
+
 def options(lab: str) -> dict[str, list[str]]:
     """What there is to choose from in this lab: group -> options."""
     return {group: sorted(names) for group, names in sorted(_groups(lab).items())}
@@ -112,14 +136,18 @@ def check(overrides: Iterable[Override], composed: Composed) -> None:
             _check_option(override, groups[override.key_or_group], lab)
             continue
         _check_value(override, composed.config, lab, groups)
-        if override.is_add() or override.is_force_add() or override.is_delete():
-            continue
-        try:
-            OmegaConf.update(composed.config.copy(), override.key_or_group, override.value())
-        except OmegaConfBaseException as error:
-            raise LabsError(
-                f"{override.input_line!s} does not fit", str(error).splitlines()[0]
-            ) from None
+        if override.type == OverrideType.CHANGE:
+            _put(override, composed.config.copy())
+
+
+def _put(override: Override, config: DictConfig) -> None:
+    """Change one value, where the platform's own types allow it."""
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+    except OmegaConfBaseException as error:
+        raise LabsError(
+            f"{override.input_line!s} does not fit", str(error).splitlines()[0]
+        ) from None
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

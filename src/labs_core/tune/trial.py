@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from labs_core import catalog
-from labs_core.config.compose import compose
+from labs_core.config.compose import compose_again
 from labs_core.errors import LabsError
 from labs_core.track import provenance
 from labs_core.track.lightning import JournalLogger
@@ -156,7 +156,7 @@ def _configuration(trial: TrialSpec, folder: RunFolder) -> DictConfig:
         config = OmegaConf.load(kept)
         assert isinstance(config, DictConfig)
         return config
-    composed = prepared(compose(trial.lab, trial.overrides, trial.profile))
+    composed = prepared(compose_again(trial.lab, trial.overrides, trial.profile))
     write_atomically(kept, OmegaConf.to_yaml(composed.config).encode())
     folder.update(
         lab=trial.lab,

@@ -14,7 +14,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from labs_core import catalog
-from labs_core.config.compose import compose, options
+from labs_core.config.compose import compose, compose_again, options
 from labs_core.config.schema import TrackingConfig, TrainerConfig
 from labs_core.errors import LabsError
 from labs_core.paths import ROOT
@@ -190,3 +190,33 @@ def test_a_lab_takes_the_data_sets_that_it_names() -> None:
     assert options("week2")["data"] == ["mnist", "mnist5k"]
     with pytest.raises(LabsError, match="week2 has no data 'california'"):
         compose("week2", ["data=california"])
+
+
+@pytest.mark.parametrize(
+    ("lab", "overrides", "profile"),
+    [
+        ("week1", ["method=momentum", "method.momentum=0.5", "penalty.ridge=2"], "smoke"),
+        ("week2", ["module.hidden=[32,16]", "method=adam", "method.lr=1e-3", "seed=4"], None),
+        ("week3", ["optimizer.lr=0.1", "model=mlp", "trainer.max_epochs=3"], "starter"),
+        ("week3", ["+optimizer.eps=1e-6", "trainer.threads=1", "profile=full"], None),
+        ("week5", ["data.limit=null", "tracking=off"], "smoke"),
+    ],
+)
+def test_composing_again_gives_the_same_in_less_time(
+    lab: str, overrides: list[str], profile: str | None
+) -> None:
+    for _ in range(2):  # with and without what was kept
+        whole, again = compose(lab, overrides, profile), compose_again(lab, overrides, profile)
+        assert OmegaConf.to_yaml(again.config) == OmegaConf.to_yaml(whole.config)
+        assert OmegaConf.to_yaml(again.config, resolve=True) == OmegaConf.to_yaml(
+            whole.config, resolve=True
+        )
+        assert (again.choices, again.overrides) == (whole.choices, whole.overrides)
+
+
+def test_composing_again_refuses_what_composing_does() -> None:
+    compose_again("week2", ["method.lr=0.1"])
+    for wrong in ("method.lrr=0.1", "method.lr=abc", "method=adamm", "trainer.threads=1.5"):
+        with pytest.raises(LabsError):
+            compose_again("week2", [wrong])
+    assert compose_again("week2", []).config.method.lr == 0.05
