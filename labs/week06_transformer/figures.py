@@ -105,7 +105,7 @@ def pieces(model: Any, ids: Sequence[int]) -> list[str]:
 def examples(
     sources: Sequence[str], written: Sequence[str], references: Sequence[str], count: int = 3
 ) -> list[str]:
-    """A few sentences of 4 to 9 words that were translated to the letter, far apart in the alphabet.
+    """A few sentences of 4 to 9 words that were translated right, from all over the alphabet.
 
     Others, where there are none.
     """

@@ -1,4 +1,4 @@
-"""Tiny Transformers on random ids, and one that was trained on real phrases, for all tests."""
+"""Tiny Transformers on random ids, and one that has learnt to translate amounts of fruit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from labs.week06_transformer.decoding import Search
 from labs.week06_transformer.model import Translator
 from labs.week06_transformer.positions import Rotary
 from labs.week06_transformer.transformer import Transformer
-from labs_core.data.sentences import SentencePairs
 from labs_core.data.pairs import write_sentences
+from labs_core.data.sentences import SentencePairs
 from labs_core.train.schedule import cosine
 
 PAD, BOS, EOS = 0, 1, 2

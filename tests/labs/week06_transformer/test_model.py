@@ -173,8 +173,8 @@ def test_the_figures_show_what_they_say(fitted, tmp_path):
 
 def test_attention_is_shown_for_each_token_of_a_translation(fitted):
     module = fitted.module
-    columns, rows, weights = figures.looks(module, "2 hours and 3 minutes")
+    columns, rows, weights = figures.looks(module, "Ten green apples and two pears")
     assert weights.shape == (module.network.heads, len(rows), len(columns))
     assert weights.sum(-1) == pytest.approx(1, abs=1e-5)
     assert columns[-1] == "■"
-    assert "".join(columns[:-1]) == "·2·hours·and·3·minutes"
+    assert "".join(columns[:-1]) == "·Ten·green·apples·and·two·pears"
