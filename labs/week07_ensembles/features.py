@@ -2,7 +2,14 @@
 
 A step needs no fitting: it looks at one row alone, so nothing of another row, of the target or of
 the test split can leak through it. What must be fitted (medians, levels, target means) is in
-`encoding`. Each step says why it is there; whether it helps is measured in the guide.
+`encoding`. Each step says why it is there. Whether they help, by 5 × 2 cross-validation of
+scikit-learn's learners over the training and validation rows (mean ± deviation of the ten halves):
+
+                                      raw columns        with these steps
+    titanic, accuracy   logistic      0.804 ± 0.021      0.828 ± 0.013
+                        200 trees     0.812 ± 0.026      0.827 ± 0.020
+    ames, RMSE of ln y  ridge         0.143 ± 0.009      0.134 ± 0.009
+                        60 trees      0.140 ± 0.005      0.139 ± 0.007
 """
 
 from __future__ import annotations
