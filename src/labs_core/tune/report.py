@@ -179,15 +179,16 @@ def table(summary: Summary) -> tuple[list[str], list[list[str]]]:
 def show(summary: Summary) -> None:
     """Print the summary: the trials, the best one, where everything is, what is next."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     heads, lines = table(summary)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        drawn.add_column(head, justify="left" if head == "ended" else "right")
+        drawn.add_column(escape(head), justify="left" if head == "ended" else "right")
     for line in lines[:SHOWN]:
-        drawn.add_row(*line)
+        drawn.add_row(*map(escape, line))  # [flip] is a setting, no markup
     console.print()
     console.print(drawn)
     if len(lines) > SHOWN:
@@ -209,7 +210,7 @@ def show(summary: Summary) -> None:
     if summary.command:
         rows["next"] = summary.command
     for name, words in rows.items():
-        console.print(f"[dim]{name:>9}[/]  {words}", highlight=False, soft_wrap=True, markup=True)
+        console.print(f"[dim]{name:>9}[/]  {escape(words)}", highlight=False, soft_wrap=True)
 
 
 def _counted(summary: Summary) -> str:

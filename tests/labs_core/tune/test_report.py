@@ -14,7 +14,7 @@ from PIL import Image
 from labs_core.track.tracker import Tracker
 from labs_core.tune.launcher import TrialResult
 from labs_core.tune.plan import Plan
-from labs_core.tune.report import Row, Summary, best_of, importances, table, write
+from labs_core.tune.report import Row, Summary, best_of, importances, show, table, write
 from labs_core.tune.space import Choice, Range, Space
 from labs_core.tune.study import Study
 
@@ -76,6 +76,16 @@ def test_the_ready_line_survives_a_shell():
     command = Summary(plan(), (best,), best, {}, 1.0).command
     assert command == "labs run week2 data.limit=64 lr=0.01 'hidden=[64,64]' seed=3 --profile smoke"
     assert shlex.split(command)[5] == "hidden=[64,64]"
+
+
+def test_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]):
+    best = row(7, 1.0, augment="[flip]", seed="3")
+    own = plan(overrides=("augment=[flip],[noise]", "seed=1,3"))
+    show(Summary(own, (best,), best, {"augment": 0.9}, 1.0))
+    out = capsys.readouterr().out
+    assert out.count("[flip]") == 2
+    assert "labs run week2 'augment=[flip]' seed=3 --profile smoke" in out
+    assert "augment 90%" in out
 
 
 def test_what_decides_is_told_from_what_does_not(study: Study):
