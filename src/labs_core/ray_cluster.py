@@ -5,13 +5,16 @@ Nothing here reaches the network but the cluster: usage statistics and the dashb
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import socket
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from labs_core.errors import LabsError
 from labs_core.train.machine import cores
@@ -22,6 +25,10 @@ OBJECTS_MB = 80  # of shared memory, on a cluster of our own: trials and results
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # never report to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what later versions do, without a warning
+}
+_JOINING = {  # otherwise something else than Ray that listens there costs ten minutes
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
+    "RAY_py_gcs_connect_timeout_s": "5",
 }
 
 
@@ -57,7 +64,7 @@ def require(address: str | None) -> None:
         ) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Any]:
     """The module `ray`, connected to the cluster at `address`; None starts one on this machine.
 
@@ -65,7 +72,7 @@ def connected(address: str | None) -> Iterator[Any]:
     this machine is no node of the cluster.
     """
     require(address)
-    for name, value in _SETTINGS.items():
+    for name, value in (_SETTINGS | (_JOINING if address else {})).items():
         os.environ.setdefault(name, value)
     import ray
 
@@ -89,9 +96,27 @@ def connected(address: str | None) -> Iterator[Any]:
             "versions of Python and Ray.",
         ) from None
     try:
-        yield ray
+        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+            yield ray
     finally:
         ray.shutdown()
+
+
+class _WithoutRay(io.TextIOBase):
+    """A stream without what Ray prints when a node dies, pages of its log: results belong there."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, unless it is Ray's thread that does."""
+        if threading.current_thread().name == "ray_listen_error_messages":
+            return len(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream behind it."""
+        self._stream.flush()
 
 
 def cpus(ray: Any) -> int:

@@ -58,5 +58,5 @@ def pruners(incomplete: str) -> list[str]:
 
 
 def launchers(incomplete: str) -> list[str]:
-    """Where a sweep's trials run."""
+    """Where a sweep's trials, or a run's processes, run."""
     return [n for n in ("local", "ray") if n.startswith(incomplete)]

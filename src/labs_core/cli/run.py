@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from labs_core.cli.complete import labs, profiles, settings
+from labs_core.cli.complete import labs, launchers, profiles, settings
 from labs_core.errors import LabsError
 
 
@@ -40,6 +40,21 @@ def run(
             "--resume", help="Go on with the newest unfinished run, or with the one named."
         ),
     ] = False,
+    launcher: Annotated[
+        str,
+        typer.Option(
+            help="Who starts the processes of trainer=ddp: local, or ray (a cluster).",
+            autocompletion=launchers,
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS",
+            help="Of the Ray cluster, HOST:PORT.",
+            show_default="a cluster on this machine, for this run",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout instead of the summary.")
     ] = False,
@@ -52,6 +67,7 @@ def run(
     from labs_core.train.report import show
 
     given = overrides or []
+    launch = training.Launch(launcher, ray_address)
     try:
         if resume:
             if profile or mine or len(given) > 1 or any("=" in text for text in given):
@@ -59,9 +75,9 @@ def run(
                     "A resumed run keeps its settings",
                     remedy=f"Give the run alone: labs run {lab} --resume [RUN]",
                 )
-            report = training.resume(lab, given[0] if given else None)
+            report = training.resume(lab, given[0] if given else None, launch)
         else:
-            report = training.start(lab, given, profile, mine)
+            report = training.start(lab, given, profile, mine, launch)
     except training.Stopped as stop:
         print(
             f"\nStopped ({stop}). Nothing but the current epoch is lost: "

@@ -22,7 +22,7 @@ from labs_core.errors import LabsError
 from labs_core.train.folder import RunFolder
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
 PATIENCE = timedelta(minutes=30)  # as torch.distributed itself: rank 0 may be fetching data
 _PART = 4 * 2**20  # bytes: the store takes 8 MiB at once
@@ -77,7 +77,7 @@ def telling(folder: RunFolder) -> Iterator[None]:
     content = _pack(folder)
     parts = [content[at : at + _PART] for at in range(0, len(content), _PART)]
     for number, part in enumerate(parts):
-        store.set(str(number), part)
+        store.set(str(number), part)  # type: ignore[arg-type]  # it takes bytes, too
     store.set("parts", str(len(parts)))
     yield
 
@@ -119,7 +119,7 @@ def _store(first: bool) -> Store:
 
     torchrun holds it itself; otherwise rank 0 does, and both of its uses share one.
     """
-    import torch.distributed as distributed
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     if _by_slurm() and not _by_torchrun():
         from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -128,7 +128,7 @@ def _store(first: bool) -> Store:
         host, port = slurm.main_address, slurm.main_port
     else:
         host, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT")
-    store = distributed.TCPStore(
+    store = TCPStore(
         host,
         port,
         is_master=first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
@@ -137,9 +137,7 @@ def _store(first: bool) -> Store:
         multi_tenant=True,
     )
     # Where torchrun starts all processes again, what the earlier ones were told is still there.
-    return distributed.PrefixStore(
-        f"labs/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store
-    )
+    return PrefixStore(f"labs/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _by_torchrun() -> bool:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from labs_core import catalog
+from labs_core import catalog, ray_cluster
 from labs_core.config.compose import Composed, compose, data_rooms
-from labs_core.errors import LabsError
+from labs_core.errors import LabsError, did_you_mean
 from labs_core.learn.mine import keep, require_solved, use
 from labs_core.track.mlflow_setup import shown
 from labs_core.train import folder as run_folders
-from labs_core.train import ranks
+from labs_core.train import ranks, ray_ranks
 from labs_core.train.folder import RunFolder
 from labs_core.train.report import Report
+
+LAUNCHERS = ("local", "ray")
 
 
 class Stopped(BaseException):
@@ -42,7 +42,28 @@ class Stopped(BaseException):
         self.run = run
 
 
-def start(lab: str, overrides: Sequence[str], profile: str | None, mine: bool = False) -> Report:
+@dataclass(frozen=True)
+class Launch:
+    """Who starts the further processes of trainer=ddp."""
+
+    launcher: str = "local"  # or ray; local: Lightning, or who started this process as well
+    ray_address: str | None = None  # of the cluster, HOST:PORT; None: one on this machine
+
+    def __post_init__(self) -> None:
+        if self.launcher not in LAUNCHERS:
+            raise LabsError(
+                f"There is no launcher '{self.launcher}'",
+                remedy=did_you_mean(self.launcher, LAUNCHERS),
+            )
+
+
+def start(
+    lab: str,
+    overrides: Sequence[str],
+    profile: str | None,
+    mine: bool = False,
+    launch: Launch = Launch(),
+) -> Report:
     """Run a lab anew; with `mine`, with the learner's own exercises.
 
     Raises:
@@ -52,27 +73,50 @@ def start(lab: str, overrides: Sequence[str], profile: str | None, mine: bool = 
     _help_if_started_by_lightning()
     composed = compose(lab, overrides, profile)
     refuse_password(composed.config)
-    ranks.require_all(composed.config.trainer)
+    _require_processes(composed.config, launch)
     if not ranks.is_first():
         ensure_data(composed.config)
-        _help()
+        help_with_run()
+        sys.exit(0)
     if mine:
         require_solved(lab)
     composed = prepared(composed)
     ensure_data(composed.config)
-    folder = _new_folder(lab, composed, mine)
-    return _live(folder, composed.config, resumed=False)
+    with _helpers(composed.config, launch):
+        folder = _new_folder(lab, composed, mine)
+        return _live(folder, composed.config, resumed=False)
 
 
-def resume(lab: str, name: str | None) -> Report:
+def resume(lab: str, name: str | None, launch: Launch = Launch()) -> Report:
     """Go on with an unfinished run, with the configuration that it was started with."""
     _help_if_started_by_lightning()
     if not ranks.is_first():
-        _help()
+        help_with_run()
+        sys.exit(0)
     folder = run_folders.resumable(catalog.get_lab(lab).name, name)
     config = _config_of(folder)
+    _require_processes(config, launch)
     ensure_data(config)
-    return _live(folder, config, resumed=True)
+    with _helpers(config, launch):
+        return _live(folder, config, resumed=True)
+
+
+def _require_processes(config: DictConfig, launch: Launch) -> None:
+    """Raises LabsError where the trainer's processes will not be there."""
+    if launch.launcher == "ray":
+        ray_cluster.require(launch.ray_address)
+        ray_ranks.spread(config.trainer)
+    else:
+        ranks.require_all(config.trainer)
+
+
+@contextmanager
+def _helpers(config: DictConfig, launch: Launch) -> Iterator[None]:
+    if launch.launcher == "ray":
+        with ray_ranks.helped(launch.ray_address, config):
+            yield
+    else:
+        yield
 
 
 def refuse_password(config: DictConfig) -> None:
@@ -100,6 +144,7 @@ def prepared(composed: Composed) -> Composed:
 
 
 def ensure_data(config: DictConfig) -> None:
+    """Bring the data sets of a run here where they are not; raises LabsError where that fails."""
     from labs_core.data import store
 
     for room in data_rooms(config):
@@ -142,20 +187,20 @@ def _help_if_started_by_lightning() -> None:
     """Lightning starts the command again for each further process of trainer=ddp on a machine."""
     if _WORKERS_FOLDER in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0:
         _fit_only(RunFolder(Path(os.environ[_WORKERS_FOLDER])))
+        sys.exit(0)
 
 
-def _help() -> NoReturn:
-    """What a process does that torchrun, Slurm or a person has started beside rank 0."""
-    own = Path(tempfile.mkdtemp(prefix="labs-rank-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    folder = ranks.ask(own)
-    os.environ[_WORKERS_FOLDER] = str(folder.path)  # for those that Lightning starts here
-    ensure_data(_config_of(folder))
-    _fit_only(folder)
+def help_with_run() -> None:
+    """What a process does that somebody else has started beside rank 0; see `ranks.py`."""
+    with tempfile.TemporaryDirectory(prefix="labs-rank-") as own:
+        folder = ranks.ask(Path(own))
+        os.environ[_WORKERS_FOLDER] = own  # for those that Lightning starts here
+        ensure_data(_config_of(folder))
+        _fit_only(folder)
 
 
-def _fit_only(folder: RunFolder) -> NoReturn:
-    """The part of a rank other than 0: it fits, and ends."""
+def _fit_only(folder: RunFolder) -> None:
+    """The part of a rank other than 0. The rest is rank 0's."""
     # Stopping is the first process's business; it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -163,7 +208,6 @@ def _fit_only(folder: RunFolder) -> NoReturn:
 
     _use_mine(folder)
     help_fit(folder, _config_of(folder))
-    sys.exit(0)
 
 
 def _live(folder: RunFolder, config: DictConfig, resumed: bool) -> Report:
