@@ -103,7 +103,8 @@ def _print_translations(console: Console, items: list[Any], answers: list[Any]) 
 
 def shortened(name: str) -> str:
     """An input's name, which may be a long text, or one that is not to be printed."""
-    line = "".join(c if c.isprintable() else "?" for c in name[: LONGEST_NAME + 1])
+    line = " ".join(name[: LONGEST_NAME + 1].split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
     return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
 
 

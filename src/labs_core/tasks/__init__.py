@@ -17,9 +17,17 @@ TASKS = {
 
 
 def get_task(name: str) -> Task:
-    """The task of this name; raises LabsError with the nearest one where there is none."""
+    """The task of this name.
+
+    Raises:
+        LabsError: there is none, with the nearest one; or a library that it needs is not installed.
+    """
     if name not in TASKS:
         raise LabsError(f"There is no task '{name}'", remedy=did_you_mean(name, TASKS))
     module, _, attribute = TASKS[name].partition(":")
-    task: Task = getattr(importlib.import_module(module), attribute)()
+    try:
+        task: Task = getattr(importlib.import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        what = f"The task '{name}' needs {error.name}, which is not installed"
+        raise LabsError(what, "", f"Run: pip install {error.name}") from None
     return task

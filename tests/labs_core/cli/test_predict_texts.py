@@ -16,7 +16,8 @@ Run = Callable[..., Any]
 
 
 def test_a_text_is_translated(labs_cli: Run, dictionary_bundle: Path) -> None:
-    code, out, err = labs_cli("predict", str(dictionary_bundle), "the small house", "the red door")
+    texts = ("the small\nhouse", "the red door")
+    code, out, err = labs_cli("predict", str(dictionary_bundle), *texts)
     assert (code, err) == (0, "")
     first, translation, second, other = out.splitlines()
     assert (first, second) == ("the small house", "the red door")

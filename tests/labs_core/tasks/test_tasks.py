@@ -18,6 +18,15 @@ def test_an_unknown_task_is_refused_with_the_nearest_one():
     assert caught.value.remedy == "Did you mean 'tabular'?"
 
 
+def test_a_task_without_its_library_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    for module in ("tokens", "translation"):
+        monkeypatch.delitem(sys.modules, f"labs_core.tasks.{module}", raising=False)
+    with pytest.raises(LabsError, match="needs tokenizers, which is not installed") as caught:
+        get_task("translation")
+    assert caught.value.remedy == "Run: pip install tokenizers"
+
+
 def test_the_registry_imports_a_task_only_when_it_is_asked_for():
     code = (
         "import sys, labs_core.tasks as t; assert 'PIL' not in sys.modules\n"
