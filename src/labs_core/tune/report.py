@@ -135,7 +135,7 @@ def markdown(summary: Summary) -> str:
         f"{plan.pruner}; {plan.mode} {plan.monitor}; {_counted(summary)}.\n",
         file=text,
     )
-    print(f"Varied: `{'` `'.join(plan.overrides)}`\n", file=text)
+    print(f"Typed: `{'` `'.join(plan.overrides)}`\n", file=text)
     if summary.best:
         value = summary.best.result.value
         print(f"Best: {plan.monitor} {value:.6g}, trial {summary.best.result.number}.", file=text)
