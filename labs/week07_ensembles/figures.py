@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from labs.week07_ensembles.learner import Array
 from labs.week07_ensembles.submission import COMPETITIONS, write
@@ -217,6 +217,9 @@ def architectures(history: Array, names: Sequence[str]) -> Figure:
     axes.set(title=f"Successive halving: {names[best]} is best", xlabel="epoch, logarithmic")
     axes.set(ylabel="loss of rows held out, logarithmic", xscale="log", yscale="log")
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(right=2 * (history[:, 1].max() + 1))
     return fig
 
