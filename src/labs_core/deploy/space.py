@@ -8,6 +8,7 @@ from importlib import metadata
 
 from packaging.utils import canonicalize_name
 
+from labs_core.bundle.format import ANSWERS
 from labs_core.bundle.load import load
 from labs_core.deploy import code
 from labs_core.deploy.plan import Plan
@@ -57,11 +58,12 @@ def write(plan: Plan) -> None:
 
 
 def _example(plan: Plan) -> str:
-    """An item of the golden batch: a file in the folder, or a row in JSON."""
+    """Of the golden batch: the file of the first picture or of the rows, or a text in JSON."""
     bundle = load(plan.folder / "bundle")
     golden = sorted(name for name in bundle.manifest.files if name.startswith("golden/"))
-    pictures = [name for name in golden if name.endswith(".png")]
-    return f"bundle/{pictures[0]}" if pictures else json.dumps(bundle.examples(1)[0])
+    if plan.task == "translation":
+        return json.dumps(bundle.examples(1)[0], ensure_ascii=False)
+    return next(f"bundle/{name}" for name in golden if name != ANSWERS)
 
 
 def _pins(found: code.Code) -> dict[str, str]:

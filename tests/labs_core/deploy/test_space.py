@@ -230,6 +230,15 @@ def price(
         yield running
 
 
+@pytest.fixture(scope="module")
+def passengers(
+    passengers_bundle: Path, run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Space]:
+    folder = deploy(passengers_bundle, tmp_path_factory.mktemp("spaces") / "passengers")
+    with run(folder) as running:
+        yield running
+
+
 @pytest.fixture
 def orange(tmp_path: Path) -> Path:
     """A photograph-sized picture: three quarters of its light are red."""
@@ -246,7 +255,7 @@ def read_pins(folder: Path) -> dict[str, str]:
 # What is written
 
 
-@pytest.fixture(params=["colour_bundle", "price_bundle", "dictionary_bundle"])
+@pytest.fixture(params=["colour_bundle", "price_bundle", "passengers_bundle", "dictionary_bundle"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return deploy(request.getfixturevalue(request.param), tmp_path / "space")
 
@@ -339,7 +348,7 @@ def test_a_task_without_a_page_is_refused(price_bundle: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["colours", "price"])
+@pytest.mark.parametrize("name", ["colours", "price", "passengers"])
 def test_the_readme_s_program_gets_the_bundle_s_answer(
     name: str, python: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -378,6 +387,17 @@ def test_a_row_over_http_gets_the_bundle_s_answer_beyond_the_sliders_too(price: 
     for size, age in ((100, 10), (45.5, 3.25), (100_000, -7)):
         kind, (got,) = price.ask({"size": size, "age of the house": age})
         assert (kind, got) == ("complete", {"prediction": 50 + 2 * size - 3 * age})
+
+
+@pytest.mark.slow
+def test_a_row_with_texts_and_missing_values_gets_the_bundle_s_answer(passengers: Space) -> None:
+    rows = [
+        {"Name": "Ann", "Sex": "female", "Age": None, "Port": None, "Fare": 8},
+        {"Name": "Bob", "Sex": "male", "Age": 30, "Port": "a port of no name", "Fare": 80.5},
+    ]
+    for row in rows:
+        kind, (got,) = passengers.ask(row)
+        assert (kind, got) == ("complete", load(passengers.folder / "bundle").predict([row])[0])
 
 
 @pytest.mark.slow
