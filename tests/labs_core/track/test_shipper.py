@@ -43,6 +43,21 @@ def test_a_folder_that_cannot_be_locked_does_not_hold_up_the_others(
     assert sent.data.tags["labs.journal"] == "b"
 
 
+def test_sweeps_and_their_trials_are_delivered_or_only_those_that_are_named(
+    runs: Path, client
+) -> None:
+    folders = [runs / "sweeps" / "s", *(runs / "sweeps" / "s" / "trials" / n for n in "01")]
+    for folder in folders:
+        ended_run(folder)
+    named = folders[1] / "journal.jsonl"
+    assert deliver_pending(runs, [named]) == 0
+    experiment = client.get_experiment_by_name("week5").experiment_id
+    assert [r.data.tags["labs.journal"] for r in client.search_runs([experiment])] == ["0"]
+    assert deliver_pending(runs) == 0
+    sent = {run.data.tags["labs.journal"] for run in client.search_runs([experiment])}
+    assert sent == {"s", "0", "1"}
+
+
 def test_a_journal_that_cannot_be_read_is_skipped(
     runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
