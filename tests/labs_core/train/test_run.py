@@ -184,13 +184,3 @@ def test_a_trainer_that_the_machine_lacks_is_refused(labs_cli: Callable[..., Any
     code, _, err = labs_cli("run", "week5", "--profile", "smoke", "trainer=gpu")
     assert code == 2
     assert "trainer=cpu" in err
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model(home: Path, labs_cli: Callable[..., Any]) -> None:
-    code, out, err = labs_cli(
-        "run", "week5", "--profile", "smoke", "--json", "trainer=ddp", "trainer.accelerator=cpu"
-    )
-    assert code == 0, err
-    assert json.loads(out)["bundle"]
-    assert len(stored(home, "select run_uuid from runs")) == 1
