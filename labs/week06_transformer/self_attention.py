@@ -15,15 +15,13 @@ class SelfAttention(nn.Module):
     """Multi-head attention in which queries, keys and values come from the same words.
 
     Args:
-        dim: D.
-        heads: H.
+        attention: several heads.
         rotary: whether queries and keys are turned by their places (Su et al. 2021).
     """
 
-    def __init__(self, dim: int, heads: int, rotary: bool) -> None:
+    def __init__(self, attention: MultiHeadAttention, rotary: bool) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(dim, heads)
-        self.rotary = rotary
+        self.attention, self.rotary = attention, rotary
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """A whole sentence: x (B, T, D), mask broadcasts to (B, H, T, T) -> (B, T, D)"""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from labs.week06_transformer.decoder_block import DecoderBlock
+from labs.week06_transformer.exercises.attention import attention
 from labs.week06_transformer.exercises.encoder_block import EncoderBlock
 from labs.week06_transformer.exercises.multi_head import MultiHeadAttention
 from labs.week06_transformer.self_attention import SelfAttention
@@ -62,6 +63,9 @@ class Transformer(nn.Module):
         self.positions = positions(dim=dim, longest=longest)
         self.dropout = nn.Dropout(dropout)
 
+        def several_heads() -> MultiHeadAttention:
+            return MultiHeadAttention(dim, heads, attention)
+
         def self_attention() -> SelfAttention:
             rotary = bool(self.positions.rotary)
             if rotary and dim // heads % 2:
@@ -70,13 +74,12 @@ class Transformer(nn.Module):
                     "rotary positions turn pairs of numbers",
                     "Use an even number of them.",
                 )
-            return SelfAttention(dim, heads, rotary)
+            return SelfAttention(several_heads(), rotary)
 
         rest = (dim, hidden, dropout, norm_first)
         self.encoder = nn.ModuleList(EncoderBlock(self_attention(), *rest) for _ in range(layers))
         self.decoder = nn.ModuleList(
-            DecoderBlock(self_attention(), MultiHeadAttention(dim, heads), *rest)
-            for _ in range(layers)
+            DecoderBlock(self_attention(), several_heads(), *rest) for _ in range(layers)
         )
         # In pre-norm blocks nothing rescales the last sum
         self.encoder_norm = nn.LayerNorm(dim) if norm_first else nn.Identity()

@@ -16,21 +16,22 @@ heads, and the axis D = H · d is then cut into two and the heads moved in front
 where attention works on each sentence and head by itself. Then all the way back.
 
 Queries, keys with values, and the attention proper are three methods, because a translator that
-writes one word after the other computes the keys and values of a word once and keeps them.
+writes one word after the other computes the keys and values of a word once and keeps them. The
+attention itself comes from outside, as a function; that of the exercise before is one.
 ---
 minutes: 35
 difficulty: 2
 hints:
   - >-
-    In __init__: self.query, self.key, self.value and self.output, each nn.Linear(dim, dim). Note
-    the number of heads.
+    In __init__: self.query, self.key, self.value and self.output, each nn.Linear(dim, dim). Keep
+    the number of heads and the attention.
   - >-
     split_heads: x.unflatten(-1, (heads, -1)) gives (B, T, H, d); transpose(1, 2) moves the heads in
     front. A reshape or a view to (B, H, T, d) would put numbers of other words into a head.
   - >-
     join_heads is the way back: x.transpose(1, 2).flatten(-2). attend: mixed, weights =
-    attention(queries, keys, values, mask); return self.output(join_heads(mixed)), weights. forward
-    is self.attend(self.queries(x), *self.keys_values(memory), mask).
+    self.attention(queries, keys, values, mask); return self.output(join_heads(mixed)), weights.
+    forward is self.attend(self.queries(x), *self.keys_values(memory), mask).
 reading:
   - "Vaswani et al. 2017: Attention Is All You Need, section 3.2.2"
   - "Voita et al. 2019: Analyzing Multi-Head Self-Attention, section 4"
@@ -38,9 +39,12 @@ reading:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from labs.week06_transformer.exercises.attention import attention
+Attention = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""query (…, T, d), key (…, S, d), value (…, S, d), mask or None -> mixed (…, T, d), weights"""
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -65,12 +69,13 @@ class MultiHeadAttention(nn.Module):
     Args:
         dim: length of a vector, D; a multiple of `heads`.
         heads: H.
+        attention: what each head does.
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, attention: Attention) -> None:
         super().__init__()
         # solution
-        self.heads = heads
+        self.heads, self.attention = heads, attention
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
@@ -105,7 +110,7 @@ class MultiHeadAttention(nn.Module):
             the answer (B, T, D), the weights (B, H, T, S)
         """
         # solution
-        mixed, weights = attention(queries, keys, values, mask)  # (B, H, T, d)
+        mixed, weights = self.attention(queries, keys, values, mask)  # (B, H, T, d)
         return self.output(join_heads(mixed)), weights
         # end of solution
 

@@ -84,7 +84,7 @@ def check_mask(tutor: Tutor) -> None:
 def check_far_out(tutor: Tutor) -> None:
     """scores like ±1000, also in float32, with a mask and without"""
     for dtype in (torch.float64, torch.float32):
-        q = torch.tensor([[1000.0], [-1000.0], [0.1]], dtype=dtype)
+        q = torch.tensor([[-1000.0], [1000.0], [0.1]], dtype=dtype)
         k = torch.tensor([[1.0], [-1.0], [0.5]], dtype=dtype)
         v = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=dtype)
         for mask in (None, torch.ones(3, 3, dtype=torch.bool).tril()):

@@ -14,6 +14,17 @@ from labs_core.learn.tutor import Tutor
 LAYERS = ("query", "key", "value", "output")
 
 
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Torch's; the weights are what it takes of unit vectors."""
+    unit = torch.eye(key.shape[-2], dtype=key.dtype).expand(*key.shape[:-2], -1, -1)
+    mixed, weights = (
+        F.scaled_dot_product_attention(query, key, each, attn_mask=mask) for each in (value, unit)
+    )
+    return mixed, weights
+
+
 def check_split(tutor: Tutor) -> None:
     """the vectors cut into heads, and the heads moved in front"""
     for batch, words, heads, size in [(1, 1, 2, 1), (1, 2, 2, 1), (2, 3, 2, 2), (2, 2, 3, 2)]:
@@ -61,7 +72,7 @@ def check_join(tutor: Tutor) -> None:
 def check_layers(tutor: Tutor) -> None:
     """four linear layers, each D × D with a bias"""
     for dim, heads in [(2, 1), (4, 2), (6, 3)]:
-        module = tutor.ask("MultiHeadAttention", dim, heads)
+        module = tutor.ask("MultiHeadAttention", dim, heads, attention)
         wanted = {f"{layer}.{part}" for layer in LAYERS for part in ("weight", "bias")}
         own = {name for name, _ in module.named_parameters()}
         cause = "the names are those of the docstring: " + ", ".join(LAYERS)
@@ -209,14 +220,14 @@ def _pair(tutor: Tutor, dim: int, heads: int) -> tuple[str, Any, nn.MultiheadAtt
     theirs = nn.MultiheadAttention(dim, heads, batch_first=True).double().eval()
     nn.init.normal_(theirs.in_proj_bias)
     nn.init.normal_(theirs.out_proj.bias)
-    mine = tutor.ask("MultiHeadAttention", dim, heads).double()
+    mine = tutor.ask("MultiHeadAttention", dim, heads, attention).double()
     weights = [*theirs.in_proj_weight.chunk(3), theirs.out_proj.weight]
     biases = [*theirs.in_proj_bias.chunk(3), theirs.out_proj.bias]
     with torch.no_grad():
         for layer, weight, bias in zip(LAYERS, weights, biases, strict=True):
             getattr(mine, layer).weight.copy_(weight)
             getattr(mine, layer).bias.copy_(bias)
-    return f"with given weights: MultiHeadAttention({dim}, {heads})", mine, theirs
+    return f"with given weights: MultiHeadAttention({dim}, {heads}, attention)", mine, theirs
 
 
 def _slow(
