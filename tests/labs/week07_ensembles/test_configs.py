@@ -32,6 +32,12 @@ def build(*overrides: str) -> Ensemble:
     return module
 
 
+def one_step(*overrides: str) -> None:
+    module = build(*overrides)
+    rows = build_data(compose("week7", list(overrides)).config).splits["train"]
+    module.model.grow({}, rows, module.setting)
+
+
 def test_the_choices_are_those_of_the_roadmap():
     assert options("week7")["model"] == sorted(MODELS)
     assert options("week7")["features"] == ["engineered", "raw"]
@@ -78,10 +84,7 @@ def test_features_are_engineered_where_there_is_a_recipe():
 )
 def test_what_makes_no_sense_is_one_clear_error(overrides, what):
     with pytest.raises(LabsError, match=what):
-        module = build(*overrides)
-        config = compose("week7", overrides).config
-        rows = build_data(config).splits["train"]
-        module.model.grow({}, rows, module.setting)
+        one_step(*overrides)
 
 
 def test_the_command_line_says_so_and_exits_with_2(labs_cli):
