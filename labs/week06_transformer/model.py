@@ -167,7 +167,7 @@ class Translator(pl.LightningModule):
             batch_size=int(count),  # a batch counts by its tokens
             sync_dist=True,
         )
-        seen = torch.stack([total.detach().double(), count.double()])
+        seen = torch.stack([total.detach(), count.float()]).cpu().double()
         self._sums[split] = self._sums.get(split, torch.zeros_like(seen)) + seen
         return total, count
 
