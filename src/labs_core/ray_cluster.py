@@ -25,6 +25,7 @@ OBJECTS_MB = 80  # of shared memory, on a cluster of our own: trials and results
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # never report to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what later versions do, without a warning
+    "RAY_DEDUP_LOGS": "0",  # which would keep a dead node's last words for the end
 }
 _JOINING = {  # otherwise something else than Ray that listens there costs ten minutes
     "RAY_NUM_REDIS_GET_RETRIES": "1",

@@ -26,12 +26,15 @@ class Worker:
 
     def __init__(self, threads: int, environment: Mapping[str, str], folder: str) -> None:
         os.environ.update(environment)
-        self._folder = Path(folder)
-        self._pool = LocalLauncher(1, threads)
+        self._threads, self._folder = threads, Path(folder)
 
     def look(self) -> tuple[str, bool]:
-        """The machine's name, and whether the sweep's folder can be seen from it."""
-        return socket.gethostname(), (self._folder / "sweep.json").is_file()
+        """The machine's name, and whether the sweep's folder can be seen from it; then it begins
+        to warm up."""
+        sees = (self._folder / "sweep.json").is_file()
+        if sees:
+            self._pool = LocalLauncher(1, self._threads)
+        return socket.gethostname(), sees
 
     def submit(self, trial: TrialSpec) -> None:
         """Begin a trial."""

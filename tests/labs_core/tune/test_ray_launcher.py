@@ -13,64 +13,95 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import torch
 
+from labs_core.config.compose import compose
 from labs_core.errors import LabsError
 from labs_core.paths import ROOT
+from labs_core.train.folder import RunFolder
+from labs_core.train.run import Launch, start
+from labs_core.train.work import help_fit
 from labs_core.tune.launcher import Ended, Lost, Reported, TrialSpec
+from labs_core.tune.ray_launcher import RayLauncher
+from labs_core.tune.ray_worker import Worker
 from tests.labs_core.tune.conftest import TROUBLE
 
 pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="Ray has clusters of several nodes on Linux only"
+)
 
+EPOCHS = 80  # of 0.05 s: a trial takes longer than it takes to notice that a node is gone
+TINY = (
+    *("model=mlp", "augmentation=none", "data.limit=192", "optimizer=sgd", "optimizer.lr=0.01"),
+    *("trainer.max_epochs=3", "trainer.threads=1", "baseline.epochs=1", "tracking=off"),
+)  # week 3 without what differs between one process and two; see ../train/test_ddp.py
 # Ray takes 127.0.0.1 for the machine's outer address, unless it is told that there is no cluster
 # beyond this machine.
-EPOCHS = 80  # of 0.05 s: a trial takes longer than it takes to notice that a node is gone
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-@contextlib.contextmanager
+@pytest.fixture(scope="module")
 def two_nodes() -> Iterator[tuple[str, Callable[[], None]]]:
     """The address of a cluster of two nodes of one processor; and what kills the second."""
-    from ray.cluster_utils import Cluster
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in LOOPBACK.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 80 * 10**6, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        second = cluster.add_node(**node)
-        [raylet] = second.all_processes["raylet"]
-        yield cluster.address, lambda: os.kill(raylet.process.pid, signal.SIGKILL)
-    finally:
-        cluster.shutdown()
+        node = {"num_cpus": 1, "object_store_memory": 80 * 10**6, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=node)
+        try:
+            second = cluster.add_node(**node)
+            [raylet] = second.all_processes["raylet"]
+            yield cluster.address, lambda: os.kill(raylet.process.pid, signal.SIGKILL)
+        finally:
+            cluster.shutdown()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="clusters of several nodes are for Linux")
-def test_a_node_that_is_killed_costs_no_trial(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in LOOPBACK.items():
-        monkeypatch.setenv(name, value)
+def test_ranks_on_two_nodes_end_as_one_process(two_nodes: Any, home: Path, tmp_path: Path) -> None:
+    address, _ = two_nodes
+    overrides = [*TINY, "trainer=ddp", "trainer.accelerator=cpu", "data.batch_size=32"]
+    report = start("week3", overrides, "smoke", launch=Launch("ray", address))
+
+    alone = compose("week3", [*TINY, "trainer=cpu", "data.batch_size=64"], "smoke").config
+    help_fit(RunFolder(tmp_path), alone)
+    ours, theirs = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (home / report.run, tmp_path)
+    )
+    assert max((ours[name] - theirs[name]).abs().max().item() for name in theirs) <= 1e-6
+    assert "NODE_RANK" not in os.environ
+
+
+@pytest.mark.slow
+def test_more_workers_than_processors_are_refused(two_nodes: Any, home: Path) -> None:
+    with pytest.raises(LabsError, match="3 workers of 1 threads are more than the 2 processors"):
+        RayLauncher(two_nodes[0], 3, 1, 0, home, 4)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed_costs_no_trial(two_nodes: Any, home: Path) -> None:
     home.mkdir()
-    with two_nodes() as (address, kill_second):
-        command = [
-            "sweep",
-            "week1",
-            *TROUBLE,
-            "penalty.ridge=1,2,3,4",
-            f"trainer.max_epochs={EPOCHS}",
-        ]
-        options = ["--profile", "smoke", "--json", "--launcher", "ray", "--ray-address", address]
-        sweep = subprocess.Popen(
-            [sys.executable, "-m", "labs", *command, *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            wait_for(lambda: len(trained(home)) == 2, sweep)  # one on each node
-            kill_second()
-            out, err = sweep.communicate(timeout=120)
-        finally:
-            sweep.kill()
+    address, kill_second = two_nodes
+    command = ["sweep", "week1", *TROUBLE, "penalty.ridge=1,2,3,4", f"trainer.max_epochs={EPOCHS}"]
+    options = ["--profile", "smoke", "--json", "--launcher", "ray", "--ray-address", address]
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "labs", *command, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: len(trained(home)) == 2, sweep)  # one on each node
+        kill_second()
+        out, err = sweep.communicate(timeout=120)
+    finally:
+        sweep.kill()
     assert sweep.returncode == 0, err
     assert "its worker or node is gone; it is tried once more" in err
     results = [json.loads(path.read_text()) for path in home.glob("sweeps/*/trials/*/result.json")]
@@ -99,17 +130,10 @@ def wait_for(happened: Callable[[], bool], sweep: subprocess.Popen[str]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="clusters of several nodes are for Linux")
-def test_a_cluster_of_this_machine_for_one_sweep(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pruning's answers, a time limit, more than there is room for, and nothing left behind."""
-    from labs_core.tune.ray_launcher import RayLauncher
-
+def test_a_cluster_of_this_machine_for_one_sweep(home: Path) -> None:
+    """Pruning's answers, a time limit, and nothing left behind."""
     home.mkdir()
-    monkeypatch.syspath_prepend(str(ROOT))
-    with pytest.raises(LabsError, match="4000 workers of 1 threads are more than"):
-        RayLauncher(None, 4000, 1, 0, home, 4000)
+    before = cluster_processes()
     launcher = RayLauncher(None, 1, 1, 0, sweep_folder(home), 2)
     try:
         launcher.submit(specification(home, 0, 1, answered=True))
@@ -127,22 +151,17 @@ def test_a_cluster_of_this_machine_for_one_sweep(
         assert lost == Lost(1, "it ran for more than 2 s", again=False)
     finally:
         launcher.close()
-    import psutil
-
-    left = [child.name() for child in psutil.Process().children(recursive=True)]
-    assert not [name for name in left if name in ("raylet", "gcs_server")]
+    assert cluster_processes() == before
 
 
-def test_a_machine_that_does_not_see_the_folder_is_refused(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from labs_core.tune.ray_worker import Worker
+def test_a_machine_that_does_not_see_the_folder_says_so(home: Path) -> None:
+    assert Worker(1, {}, str(home / "nowhere")).look()[1] is False
 
-    worker = Worker(1, {}, str(home / "nowhere"))
-    try:
-        assert worker.look()[1] is False
-    finally:
-        worker._pool.close()
+
+def cluster_processes() -> set[int]:
+    """Of all clusters that this process has started."""
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if child.name() in ("raylet", "gcs_server")}
 
 
 def sweep_folder(home: Path) -> Path:
