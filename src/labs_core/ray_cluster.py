@@ -84,7 +84,7 @@ def connected(address: str | None) -> Iterator[Any]:
             "num_cpus": cores(),
             "include_dashboard": False,
             "object_store_memory": OBJECTS_MB * 10**6,
-            "_node_ip_address": "127.0.0.1",  # Ray has no passwords: nobody else may come in
+            "_node_ip_address": "127.0.0.1",  # nobody else is to come in
             "_temp_dir": os.path.join(tempfile.gettempdir(), f"ray-labs-{os.getuid()}"),
         }
     try:
@@ -94,7 +94,7 @@ def connected(address: str | None) -> Iterator[Any]:
             f"The Ray cluster {address or 'of this machine'} cannot be joined",
             str(error).strip().splitlines()[0],
             "Run this on a node of it (`ray start --address=HOST:PORT` makes one), with the same "
-            "versions of Python and Ray.",
+            "versions of Python and Ray; where it wants a token, with RAY_AUTH_MODE=token.",
         ) from None
     try:
         with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
