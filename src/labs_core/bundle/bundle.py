@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from labs_core.bundle.compare import Difference, difference
 from labs_core.bundle.format import AGAIN, Manifest
 from labs_core.bundle.session import Graph
 from labs_core.errors import LabsError, did_you_mean
@@ -127,6 +128,13 @@ class Bundle:
             f"the task {self.task.name} gives it {', '.join(needs.inputs)}",
             AGAIN,
         )
+
+    def difference(self, expected: Sequence[Answer], got: Sequence[Answer]) -> Difference:
+        """How far answers are from the expected ones. Of two that tie, either is right."""
+        if len(expected) == len(got):
+            ties = map(self.task.ties, expected, got)
+            got = [e if tie else g for e, g, tie in zip(expected, got, ties, strict=True)]
+        return difference(list(expected), list(got))
 
     def examples(self, count: int = 2) -> list[Any]:
         """The first items of the golden batch, as they are written in a JSON request."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from labs_core.bundle import format
 from labs_core.bundle.bundle import Bundle, Golden
-from labs_core.bundle.compare import difference
 from labs_core.bundle.format import AGAIN, FileEntry, GraphEntry
 from labs_core.bundle.session import Graph
 from labs_core.errors import LabsError
@@ -105,7 +104,7 @@ def _check_golden(bundle: Bundle) -> None:
     except InvalidInput as error:
         what = f"The golden batch of {bundle.path} is not what its task takes"
         raise LabsError(what, str(error), AGAIN) from None
-    found = difference(bundle.golden.answers, answers)
+    found = bundle.difference(bundle.golden.answers, answers)
     if not found.within():
         raise LabsError(
             f"The bundle {bundle.path} does not give its golden answers any more", str(found), AGAIN

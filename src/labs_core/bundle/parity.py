@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from labs_core.bundle.bundle import Bundle
-from labs_core.bundle.compare import TOLERANCE, Difference, difference
+from labs_core.bundle.compare import TOLERANCE, Difference
 from labs_core.errors import LabsError
 
 
@@ -30,7 +30,7 @@ def check(
     Raises:
         LabsError: it is not; says by how much, and where.
     """
-    found = difference(list(expected_answers), bundle.predict(items))
+    found = bundle.difference(expected_answers, bundle.predict(items))
     if not found.within(tolerance):
         raise LabsError(
             f"The bundle '{bundle.name}' does not answer as the network that it was exported from",

@@ -110,6 +110,13 @@ class Task(Protocol):
     def postprocess(self, outputs: Mapping[str, np.ndarray], params: Params) -> list[Answer]:
         """What `infer` gives to one JSON-able answer an item."""
 
+    def ties(self, one: Answer, other: Answer) -> bool:
+        """Whether two answers that differ are equally good but for rounding: a choice that hangs on
+        the last digits of a float32 may fall differently on another machine. Never, where a task
+        does not say otherwise.
+        """
+        return False
+
     def summarise(self, inputs: Mapping[str, np.ndarray], params: Params) -> list[dict[str, float]]:
         """Preprocessed rows to a few named numbers an item, the same names for each.
 

@@ -37,6 +37,7 @@ MOST_ALTERNATIVES = 5
 PADDED_TO = 8  # tokens: a source is padded to a multiple of it
 ROWS = 64  # that are searched at once, hypotheses included; more are no faster
 TEXTS = "texts.json"
+TIE = 2e-5  # between scores: float32 sums of some dozen log-probabilities differ by as much
 
 ATTENTION, ALTERNATIVES, SCORES = "attention", "alternatives", "alternative_scores"
 Arrays = Mapping[str, np.ndarray]
@@ -164,6 +165,13 @@ class Translation(Task):
                 first = {each["translation"]: each for each in reversed(all_of)}
                 answer[ALTERNATIVES] = [e for e in all_of if first[e["translation"]] is e]
         return answers
+
+    def ties(self, one: Answer, other: Answer) -> bool:
+        """Whether they are two translations of one score."""
+        try:
+            return math.isclose(one["score"], other["score"], rel_tol=TIE, abs_tol=TIE)
+        except (KeyError, TypeError):  # what somebody has written into a bundle's golden answers
+            return False
 
     def summarise(self, inputs: Arrays, params: Params) -> list[dict[str, float]]:
         """Characters, tokens, and the share of tokens that the vocabulary does not have."""

@@ -107,6 +107,16 @@ def test_an_answer_is_the_text_and_its_score(translation):
     assert any(answer["translation"] for answer in answers)
 
 
+def test_two_translations_of_one_score_are_equally_right(translation):
+    [answer] = translation.predict(TEXTS[:1])
+    other = {**answer, "translation": answer["translation"] + " !"}
+    assert translation.difference([answer], [other]).within()
+    worse = {**other, "score": answer["score"] - 1e-3}
+    assert not translation.difference([answer], [worse]).within()
+    for damaged in ([], {}, {"score": None}, None):
+        assert not translation.difference([damaged], [answer]).within()
+
+
 def test_rows_are_cut_at_eos_and_rows_without_one_are_whole(translation_params):
     read = tokens_of(translation_params)
     ids = read.encode("the red hat", 19)
