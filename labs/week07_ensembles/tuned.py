@@ -39,7 +39,7 @@ FOLDS = ((3000, 5), (10_000, 4))  # up to so many rows, so many folds
 FOLDS_OF_MANY = 3
 ROWS_OF_A_FOREST = 5000  # with more, the time is better spent on boosting
 MOST_STEPS, PATIENCE = 100, 3
-TO_WEIGH = 0.1  # seconds
+TO_WEIGH = 0.2  # seconds
 
 
 @dataclass(frozen=True)
