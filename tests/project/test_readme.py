@@ -26,6 +26,7 @@ TOUR = {
     "labs run week1 method=momentum seed=1": "Passed",
     "labs compare week1": "momentum",
     "labs predict week1 --example": "prediction",
+    "labs sweep week1 method=momentum,minibatch penalty=none,ridge --profile smoke": "Best",
 }
 
 # Run elsewhere: too long, or a server. The value is the test that runs it.
@@ -40,6 +41,8 @@ ELSEWHERE = {
     "labs hint week1 gradients": "tests/labs_core/cli/test_learn.py",
     "labs run week1 --mine": "tests/labs_core/learn/test_mine.py",
     "labs progress": "tests/labs_core/cli/test_learn.py",
+    "labs sweep week5 model=resnet_small,vit 'optimizer.lr=tag(log,interval(1e-4,1e-1))' "
+    "--trials 30": "tests/labs_core/tune/test_space.py",
     "labs compare week5": "tests/labs_core/cli/test_compare.py",
     "labs serve week5": "tests/labs_core/cli/test_serve.py",
     "labs serve week5@champion --port 8080": "tests/labs_core/cli/test_serve.py",

@@ -25,7 +25,7 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="[KEY=VALUES]…",
-            help="What to vary, in Hydra's grammar: model=cnn,vit 'optimizer.lr=tag(log,"
+            help="What to vary, in Hydra's grammar: model=resnet_small,vit 'optimizer.lr=tag(log,"
             "interval(1e-4,1e-1))' 'seed=range(0,5)'; and settings for all trials: data.limit=512.",
             autocompletion=settings,
         ),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shlex
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from labs_core.errors import LabsError
+from labs_core.paths import ROOT
 from labs_core.tune.space import Choice, Range, read
 
 
@@ -118,3 +121,15 @@ def test_of_very_many_group_options_each_is_composed_once():
     assert space.combinations() == 4 * 3 * 2 == len(list(itertools.product(*map(range, sizes))))
     assert len(composed) == 4
     assert {each.choices["activation"] for each in composed} == {"relu", "sigmoid", "tanh"}
+
+
+def test_every_sweep_that_the_guides_suggest_can_be_made():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", "")
+    lines = re.findall(r"^labs sweep (week\d+ [^#\n]*)", text, re.MULTILINE)
+    sweeps = [line for line in lines if "--resume" not in line]
+    assert len(sweeps) > 3
+    for line in sweeps:
+        lab, *words = shlex.split(line)
+        space, _ = read(lab, [word for word in words if "=" in word and word[0] != "-"], None)
+        assert space.axes, line
