@@ -222,7 +222,9 @@ def _check_value(override: Override, config: DictConfig, lab: str, groups: dict[
         if is_new and isinstance(known.get(parent), dict):
             return  # an argument that the class takes and the file leaves at its default
         inside = [k for k in known if k.startswith(f"{parent}.")] if parent else []
-        near = did_you_mean(key, inside or [k for k in known if "." not in k] + [*groups])
+        same = sorted((k for k in known if k.endswith(f".{key}")), key=len)[:1]  # lr: optimizer.lr
+        near = did_you_mean(key, inside or {k for k in known if "." not in k} | {*groups})
+        near = f"Did you mean '{same[0]}'?" if same else near
         raise LabsError(f"{lab} has no setting '{key}'", remedy=f"{near} See: labs config {lab}")
     if override.is_delete():
         return

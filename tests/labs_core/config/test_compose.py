@@ -61,6 +61,7 @@ def test_hydra_leaves_no_trace_in_the_configuration() -> None:
         (["optimizer.lrr=1"], None, "no setting 'optimizer.lrr'", "'optimizer.lr'?"),
         (["trainer.max_epoch=1"], None, "no setting 'trainer.max_epoch'", "'trainer.max_epochs'?"),
         (["sed=1"], None, "no setting 'sed'", "Did you mean 'seed'?"),
+        (["lr=0.1"], None, "no setting 'lr'", "Did you mean 'optimizer.lr'?"),
         (["optimizer.lr=fast"], None, "optimizer.lr=fast is a text", "a number"),
         (["trainer.max_epochs=1.5"], None, "trainer.max_epochs=1.5 is a number", "a whole number"),
         (["trainer.max_epochs=many"], None, "trainer.max_epochs=many is a text", "a whole number"),
