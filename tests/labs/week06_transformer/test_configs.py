@@ -16,7 +16,11 @@ from labs_core.train.build import build_data, build_module
 def phrases():
     """Few of them: only the vocabulary matters here."""
     ensure("cldr")
-    return build_data(compose("week6", ["data.limit=50", "data.vocabulary=300"], "smoke").config)
+    return build_data(
+        compose(
+            "week6", ["data.limit=50", "data.vocabulary=300", "data.max_tokens=80"], "smoke"
+        ).config
+    )
 
 
 def build(data, *overrides):
