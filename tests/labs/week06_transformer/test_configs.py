@@ -43,7 +43,7 @@ def test_groups_choose_positions_and_norms(phrases, overrides, kind, first):
 
 
 def test_decoding_is_a_search(phrases):
-    assert build(phrases).search == Search(beam=4, length_penalty=0.6)
+    assert build(phrases, "decoding=beam").search == Search(beam=4, length_penalty=0.6)
     assert build(phrases, "decoding=greedy").search.beam == 1
 
 
