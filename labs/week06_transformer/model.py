@@ -135,8 +135,11 @@ class Translator(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """The loss as in validation, and translations by the search and greedily."""
         self._measure(batch, "test")
-        self._written["search"] += self.texts(self.translate(batch[0]))
-        self._written["greedy"] += self.texts(self.translate(batch[0], GREEDY))
+        searched = self.texts(self.translate(batch[0]))
+        one = self.search.beam == 1  # then it is greedy
+        greedy = searched if one else self.texts(self.translate(batch[0], GREEDY))
+        self._written["search"] += searched
+        self._written["greedy"] += greedy
 
     def on_test_epoch_end(self) -> None:
         """Hold both against the references."""
