@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from cmaes import CMA  # type: ignore[import-untyped]
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -76,8 +76,9 @@ class CmaSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Never asked: `sample_relative` proposes all."""
-        raise NotImplementedError(param_name)
+        """What is not in the space, by chance."""
+        chance = RandomSampler(seed=self.seed)
+        return chance.sample_independent(study, trial, param_name, param_distribution)
 
     def _place(self, values: Mapping[str, float]) -> np.ndarray:
         return np.array([place_of(each, values[name]) for name, each in self.space.items()])

@@ -83,3 +83,14 @@ def test_every_whole_number_is_as_likely_at_the_ends():
     places = (np.arange(1200) + 0.5) / 1200
     counts = np.bincount([value_at(IntDistribution(1, 4), p) for p in places])
     assert counts.tolist() == [0, 300, 300, 300, 300]
+
+
+def test_what_is_not_in_the_space_is_drawn_by_chance_from_its_range():
+    def drawn(seed: int) -> int:
+        study = optuna.create_study(sampler=CmaSampler(SPACE, seed))
+        return study.ask(SPACE).suggest_int("depth", 3, 1000)
+
+    values = [drawn(seed) for seed in range(20)]
+    assert values == [drawn(seed) for seed in range(20)]
+    assert len(set(values)) > 10
+    assert 3 <= min(values) < max(values) <= 1000
