@@ -15,10 +15,11 @@ The docstring of each is the property that it checks, in plain words. Each takes
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NoReturn
@@ -131,6 +132,17 @@ class Tutor:
         """Require anything else, said in words."""
         if not condition:
             self.fail(expected, got, cause)
+
+    def avoids(self, names: Collection[str], expected: str) -> None:
+        """Require that the learner's file names none of these: functions, methods, or `@`."""
+        with open(self.mine.__file__ or "", encoding="utf-8") as file:
+            nodes = [*ast.walk(ast.parse(file.read()))]
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        used |= {a.name for node in nodes if isinstance(node, ast.ImportFrom) for a in node.names}
+        used |= {"@" for node in nodes if isinstance(node, ast.MatMult)}
+        used &= set(names)
+        cause = "that is what you are to write"
+        self.holds(not used, expected, f"it uses {', '.join(sorted(used))}", cause)
 
     def fail(self, expected: str, got: str, cause: str = "") -> NoReturn:
         """The property does not hold."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from labs_core.learn.tutor import Tutor
 
 Array = npt.NDArray[np.float64]
-FORBIDDEN = {"dot", "matmul", "inner", "einsum", "tensordot", "vdot"}
+FORBIDDEN = {"@", "dot", "matmul", "inner", "einsum", "tensordot", "vdot"}
 
 
 def products(A: Array, B: Array) -> list[list[float]]:
@@ -85,8 +84,4 @@ def check_linear(tutor: Tutor) -> None:
 
 def check_own_work(tutor: Tutor) -> None:
     """without NumPy's own products"""
-    with open(tutor.mine.__file__ or "", encoding="utf-8") as file:
-        nodes = [*ast.walk(ast.parse(file.read()))]
-    used = {n.attr for n in nodes if isinstance(n, ast.Attribute) and n.attr in FORBIDDEN}
-    used |= {"@" for n in nodes if isinstance(n, ast.MatMult)}
-    tutor.holds(not used, "sums and elementwise products", f"it uses {', '.join(sorted(used))}")
+    tutor.avoids(FORBIDDEN, "sums and elementwise products")
