@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-import pytorch_lightning as pl
 import torch
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.linear_model import LinearRegression as SklearnRegression
@@ -23,19 +22,7 @@ from labs_core.bundle.export import to_onnx
 from labs_core.data.tables import Table
 from labs_core.errors import LabsError
 from labs_core.tasks import get_task
-
-
-def make_trainer(epochs, **settings):
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **settings,
-    )
+from tests.labs.trainer import quiet_trainer
 
 
 def make_module(data, method=None, ridge=0.0, lasso=0.0):
@@ -57,7 +44,7 @@ def arrays(data, split):
     ],
 )
 def test_every_coefficient_and_r2_are_scikit_learns(diabetes, penalty, estimator):
-    module, trainer = make_module(diabetes, **penalty), make_trainer(5)
+    module, trainer = make_module(diabetes, **penalty), quiet_trainer(5)
     trainer.fit(module, datamodule=diabetes)
     [metrics] = trainer.test(module, diabetes.test_dataloader(), verbose=False)
 
@@ -72,7 +59,7 @@ def test_every_coefficient_and_r2_are_scikit_learns(diabetes, penalty, estimator
 
 def test_a_descent_that_has_not_arrived_says_so(diabetes):
     module = make_module(diabetes, GradientDescent(lr=None, momentum=0.0, steps=5))
-    trainer = make_trainer(1)
+    trainer = quiet_trainer(1)
     trainer.fit(module, datamodule=diabetes)
     [metrics] = trainer.test(module, diabetes.test_dataloader(), verbose=False)
     assert metrics["test/coef_error"] > 0.1
@@ -91,13 +78,13 @@ def test_a_descent_that_has_not_arrived_says_so(diabetes):
 )
 def test_a_resumed_run_ends_bit_for_bit_as_one_never_stopped(diabetes, method, tmp_path):
     straight = make_module(diabetes, method)
-    make_trainer(4).fit(straight, datamodule=diabetes)
+    quiet_trainer(4).fit(straight, datamodule=diabetes)
 
-    stopped, trainer = make_module(diabetes, method), make_trainer(2)
+    stopped, trainer = make_module(diabetes, method), quiet_trainer(2)
     trainer.fit(stopped, datamodule=diabetes)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     resumed = make_module(diabetes, method)
-    make_trainer(4).fit(resumed, datamodule=diabetes, ckpt_path=tmp_path / "last.ckpt")
+    quiet_trainer(4).fit(resumed, datamodule=diabetes, ckpt_path=tmp_path / "last.ckpt")
 
     expected = straight.state_dict()
     assert resumed.state_dict().keys() == expected.keys()
@@ -107,7 +94,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_never_stopped(diabetes, method, t
 
 def test_the_state_dict_holds_all_that_descent_moves_in_float64(diabetes):
     module = make_module(diabetes)
-    make_trainer(1).fit(module, datamodule=diabetes)
+    quiet_trainer(1).fit(module, datamodule=diabetes)
     state = {name: value.clone() for name, value in module.state_dict().items()}
     assert set(state) == {"theta", "velocity", "optimum"}
     assert {value.dtype for value in state.values()} == {torch.float64}
@@ -115,7 +102,7 @@ def test_the_state_dict_holds_all_that_descent_moves_in_float64(diabetes):
     other = make_module(diabetes)
     other.load_state_dict(state)
     np.testing.assert_array_equal(other.coefficients, module.coefficients)
-    make_trainer(1).fit(other, datamodule=diabetes)  # NumPy still moves what torch has loaded
+    quiet_trainer(1).fit(other, datamodule=diabetes)  # NumPy still moves what torch has loaded
     assert not torch.equal(other.theta, state["theta"])
 
 
@@ -124,7 +111,7 @@ def test_the_order_of_stochastic_descent_is_the_seeds(diabetes):
         data = Table("diabetes", seed=seed)
         data.setup()
         module = make_module(data, StochasticDescent(batch_size=1, lr=None, steps=50))
-        make_trainer(2).fit(module, datamodule=data)
+        quiet_trainer(2).fit(module, datamodule=data)
         return module.theta
 
     assert torch.equal(theta(0), theta(0))
@@ -145,7 +132,7 @@ def test_the_order_of_stochastic_descent_is_the_seeds(diabetes):
 def test_a_step_too_large_ends_in_one_error_that_names_the_bound(diabetes, method):
     module = make_module(diabetes, method)
     with pytest.raises(LabsError, match="diverged") as caught:
-        make_trainer(5).fit(module, datamodule=diabetes)
+        quiet_trainer(5).fit(module, datamodule=diabetes)
     limit = float(caught.value.remedy.split("below ")[1].split(",")[0])
     x, _ = arrays(diabetes, "train")
     correlations = np.corrcoef(x, rowvar=False)
@@ -157,7 +144,7 @@ def test_a_training_split_in_pieces_is_refused(diabetes):
     data = Table("diabetes", batch_size=32)
     data.setup()
     with pytest.raises(LabsError, match="10 batches") as caught:
-        make_trainer(1).fit(make_module(data), datamodule=data)
+        quiet_trainer(1).fit(make_module(data), datamodule=data)
     assert "data.batch_size=null" in caught.value.remedy
 
 
@@ -168,7 +155,7 @@ def test_a_negative_penalty_is_refused(diabetes):
 
 def test_the_bundles_graph_answers_as_the_module_does_on_raw_features(diabetes):
     module = make_module(diabetes)
-    make_trainer(3).fit(module, datamodule=diabetes)
+    quiet_trainer(3).fit(module, datamodule=diabetes)
     export = module.export()
     get_task(export.task).check_params(export.params)
     features = get_task(export.task).preprocess(
@@ -188,7 +175,7 @@ def test_the_bundles_graph_answers_as_the_module_does_on_raw_features(diabetes):
 @pytest.mark.parametrize("method", [None, NormalEquation()], ids=["momentum", "normal equation"])
 def test_every_figure_can_be_drawn(diabetes, tmp_path, method):
     module = make_module(diabetes, method, ridge=1.0)
-    make_trainer(2).fit(module, datamodule=diabetes)
+    quiet_trainer(2).fit(module, datamodule=diabetes)
     names = []
     for name, figure in module.figures(diabetes):
         figure.savefig(tmp_path / f"{name}.png")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,6 +24,7 @@ from labs_core.data.images import ImageArrays
 from labs_core.errors import LabsError
 from labs_core.tasks import get_task
 from labs_core.train.schedule import constant
+from tests.labs.trainer import quiet_trainer
 
 METHODS = {
     "sgd": Sgd(lr=0.1),
@@ -63,19 +63,6 @@ print(losses[0], losses[-1])
 """
 
 
-def make_trainer(epochs):
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-    )
-
-
 def make_module(data, method="momentum", seed=0, kind=DigitReader, **changes):
     settings = {
         "hidden": [16],
@@ -93,7 +80,7 @@ def make_module(data, method="momentum", seed=0, kind=DigitReader, **changes):
 
 
 def fit(data, epochs=2, **settings):
-    module, trainer = make_module(data, **settings), make_trainer(epochs)
+    module, trainer = make_module(data, **settings), quiet_trainer(epochs)
     trainer.fit(module, datamodule=data)
     return module, trainer
 
@@ -113,11 +100,11 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_never_stopped(digits, method, tmp
     straight, _ = fit(digits, epochs=4, method=method)
 
     stopped = make_module(digits, method)
-    trainer = make_trainer(2)
+    trainer = quiet_trainer(2)
     trainer.fit(stopped, datamodule=digits)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     resumed = make_module(digits, method)
-    make_trainer(4).fit(resumed, datamodule=digits, ckpt_path=tmp_path / "last.ckpt")
+    quiet_trainer(4).fit(resumed, datamodule=digits, ckpt_path=tmp_path / "last.ckpt")
 
     expected = straight.state_dict()
     assert resumed.state_dict().keys() == expected.keys()
@@ -138,7 +125,7 @@ def test_the_state_dict_holds_all_that_training_moves(digits):
     other.load_state_dict(state)
     W, _ = other.layers[0]
     np.testing.assert_array_equal(W, module.layers[0][0])
-    make_trainer(1).fit(other, datamodule=digits)  # NumPy still moves what torch has loaded
+    quiet_trainer(1).fit(other, datamodule=digits)  # NumPy still moves what torch has loaded
     assert not torch.equal(other.theta, state["theta"])
     assert other.state_dict()["steps"].item() == 30
 
@@ -169,7 +156,7 @@ class Watched(DigitReader):
 @pytest.mark.parametrize("method", METHODS)
 def test_torch_computes_nothing_in_a_training_step(digits, method):
     module = make_module(digits, method, kind=Watched)
-    make_trainer(1).fit(module, datamodule=digits)
+    quiet_trainer(1).fit(module, datamodule=digits)
     assert not torch.equal(module.theta, torch.from_numpy(module.first_theta())), "it did train"
     asked = {name for name, size in module.operators if size > NUMBER}
     assert asked <= {"aten.detach.default"}, "that is how NumPy is shown a tensor's memory"
@@ -222,7 +209,7 @@ def test_training_and_validation_never_read_the_test_split(digits):
 def test_steps_too_long_end_in_one_error_that_names_the_rate(digits):
     module = make_module(digits, method=Sgd(lr=1e6), updates=200)
     with pytest.raises(LabsError, match="diverged") as caught:
-        make_trainer(30).fit(module, datamodule=digits)
+        quiet_trainer(30).fit(module, datamodule=digits)
     assert "method.lr below 1e+06" in caught.value.remedy
 
 

@@ -22,6 +22,7 @@ from labs.week03_frameworks.networks import Cnn
 from labs_core.data.images import ImageArrays
 from labs_core.data.store import ensure
 from labs_core.train.schedule import cosine
+from tests.labs.trainer import quiet_trainer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,21 +101,4 @@ def make_module() -> Callable[..., ImageClassifier]:
 @pytest.fixture
 def make_trainer() -> Callable[..., pl.Trainer]:
     """`make_trainer(epochs)`: Lightning's, as a run sets it, without a logger."""
-
-    def make(epochs: int, **settings: Any) -> pl.Trainer:
-        return pl.Trainer(
-            **{
-                "accelerator": "cpu",
-                "max_epochs": epochs,
-                "logger": False,
-                "enable_checkpointing": False,
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,
-                "reload_dataloaders_every_n_epochs": 1,
-                **settings,
-            }
-        )
-
-    return make
+    return quiet_trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from labs_core.track.mlflow_setup import connect
 from labs_core.train.build import build_data, build_module
 from labs_core.train.report import Report
 from labs_core.train.run import start
+from tests.labs.trainer import quiet_trainer
 
 # Not week 3's defaults, so that a test sees whether they are those of the run.
 SETTINGS = ["model.width=4", "data.batch_size=64", "data.limit=192", "augmentation=flip"]
@@ -68,18 +70,4 @@ def make() -> Callable[..., tuple[Optimised, Any]]:
 @pytest.fixture
 def make_trainer() -> Callable[..., pl.Trainer]:
     """`make_trainer(epochs)`: one that says and writes nothing."""
-
-    def make(epochs: int, **settings: Any) -> pl.Trainer:
-        return pl.Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            **{"limit_val_batches": 2, **settings},
-        )
-
-    return make
+    return partial(quiet_trainer, limit_val_batches=2)

@@ -21,6 +21,7 @@ from labs_core.bundle.export import to_onnx
 from labs_core.data.images import ImageArrays
 from labs_core.data.store import ensure
 from labs_core.train.schedule import constant, cosine
+from tests.labs.trainer import quiet_trainer
 
 small = partial(resnet10, stem="small", width=4)
 
@@ -67,17 +68,7 @@ class Watch(pl.Callback):
 
 def fit(module: TransferClassifier, data: SourceThenTarget, epochs: int) -> Watch:
     watch = Watch()
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        callbacks=[watch],
-    )
+    trainer = quiet_trainer(epochs, callbacks=[watch])
     trainer.fit(module, datamodule=data)
     watch.weights.append(copy.deepcopy(module.network.state_dict()))
     module.logged = dict(trainer.callback_metrics)

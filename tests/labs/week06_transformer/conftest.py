@@ -19,6 +19,7 @@ from labs.week06_transformer.transformer import Transformer
 from labs_core.data.pairs import write_sentences
 from labs_core.data.sentences import SentencePairs
 from labs_core.train.schedule import cosine
+from tests.labs.trainer import quiet_trainer
 
 PAD, BOS, EOS = 0, 1, 2
 NUMBERS = [("two", "deux"), ("three", "trois"), ("ten", "dix"), ("forty", "quarante")]
@@ -84,25 +85,7 @@ def small_module(data: Translations, **changes: Any) -> Translator:
 @pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., pl.Trainer]:
     """`make_trainer(epochs)`: Lightning's, as a run sets it, without a logger."""
-    return quiet_trainer
-
-
-def quiet_trainer(epochs: int, **settings: Any) -> pl.Trainer:
-    return pl.Trainer(
-        **{
-            "accelerator": "cpu",
-            "max_epochs": epochs,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "num_sanity_val_steps": 0,
-            "use_distributed_sampler": False,
-            "reload_dataloaders_every_n_epochs": 1,
-            "gradient_clip_val": 1.0,
-            **settings,
-        }
-    )
+    return partial(quiet_trainer, gradient_clip_val=1.0)
 
 
 @pytest.fixture(scope="session")

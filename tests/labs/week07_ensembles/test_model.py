@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import onnxruntime
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from labs.week07_ensembles.architecture_search import ArchitectureSearch
@@ -26,6 +25,7 @@ from labs.week07_ensembles.xgboost_rounds import XGBoost
 from labs_core.data.frames import Whole
 from labs_core.errors import LabsError
 from labs_core.tasks import get_task
+from tests.labs.trainer import quiet_trainer
 
 MEMBERS = {
     "forest": RandomForest(rounds=2),
@@ -46,19 +46,6 @@ MODELS = {
 NOTHING = {"trials": 0, "folds": 2, "steps": 2}
 
 
-def make_trainer(epochs):
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-    )
-
-
 def make_module(table, model, search=None, trees=0, patience=50, **encoder):
     return Ensemble(
         table.spec,
@@ -72,7 +59,7 @@ def make_module(table, model, search=None, trees=0, patience=50, **encoder):
 
 
 def train(module, table, epochs, checkpoint=None):
-    trainer = make_trainer(epochs)
+    trainer = quiet_trainer(epochs)
     trainer.fit(
         module,
         train_dataloaders=Whole(table.splits["train"]),
