@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ class Competition:
     """The column with what is predicted."""
     classes: bool
     """Whether an answer is a class, 0 or 1; else it is a positive number."""
+    column: Callable[[str], str] = str
+    """What its files call a feature of our data set."""
+    cell: Callable[[str, str], str] = lambda feature, cell: cell
+    """How our data set writes what its files say of a feature: (feature, cell) -> cell."""
 
     def text(self, answer: float) -> str:
         """An answer as it stands in the file."""
@@ -44,9 +48,23 @@ class Competition:
         return "" if number > 0 else "is not above 0"
 
 
+def house_prices_column(feature: str) -> str:
+    """`first Flr SF` -> `1stFlrSF`: House Prices has no blanks, and figures."""
+    words = (("first ", "1st"), ("second ", "2nd"), ("three", "3"), (" ", ""))
+    for ours, theirs in words:
+        feature = feature.replace(ours, theirs)
+    return feature
+
+
+def house_prices_cell(feature: str, cell: str) -> str:
+    """`20` -> `020`: De Cock writes the kind of dwelling, a code, with three figures."""
+    return cell.zfill(3) if feature == "MS SubClass" else cell
+
+
 COMPETITIONS = {
     "titanic": Competition("PassengerId", "Survived", classes=True),
-    "ames": Competition("Id", "SalePrice", classes=False),  # House Prices, which was made from it
+    # House Prices was made from De Cock's table.
+    "ames": Competition("Id", "SalePrice", False, house_prices_column, house_prices_cell),
 }
 
 

@@ -100,13 +100,20 @@ def _csv_rows(text: str, name: str, features: Mapping[str, Feature]) -> Iterator
         place = f"{name}, line {table.line_num}"
         if None in row or None in row.values():
             raise LabsError(place, "it has another number of columns than the first line")
-        yield (
-            place,
-            {
-                column: _cell(cell, features.get(column), f"{place}, column '{column}'")
-                for column, cell in row.items()
-            },
-        )
+        yield place, typed(row, features, place)
+
+
+def typed(
+    row: Mapping[str, str], features: Mapping[str, Feature], place: str
+) -> dict[str, float | str | None]:
+    """A row of a CSV file with numbers where the features are numbers; None: nothing stands there.
+
+    Raises LabsError, which names `place`, where a number is none.
+    """
+    return {
+        column: _cell(cell, features.get(column), f"{place}, column '{column}'")
+        for column, cell in row.items()
+    }
 
 
 def _cell(cell: str, feature: Feature | None, place: str) -> float | str | None:
