@@ -183,28 +183,10 @@ class Ensemble(pl.LightningModule):
         if self.spec.log:
             nodes.append(helper.make_node("Exp", [learnt], [answer]))
         graph = bundle_graph(self.setting.encoder(self.state), nodes, answer, classes or 0)
-        return Export(task="tabular", graphs={"model": graph}, params=params_of(self.spec))
+        return Export(task="tabular", graphs={"model": graph}, params=self.spec.params)
 
     def figures(self, datamodule: pl.LightningDataModule) -> Iterator[tuple[str, Figure | str]]:
         """The figures of the guide, for this run."""
         from labs.week07_ensembles import figures
 
         yield from figures.draw(self, datamodule)
-
-
-def params_of(spec: FrameSpec) -> dict[str, Any]:
-    """The task's parameters: the columns as a client sends them."""
-    features: list[dict[str, Any]] = []
-    for column in spec.columns:
-        feature: dict[str, Any] = {
-            "name": column.name,
-            "kind": column.kind,
-            "missing": column.missing,
-        }
-        if column.kind == "number":
-            feature |= {"mean": column.mean, "min": column.minimum, "max": column.maximum}
-        elif column.kind == "category":
-            feature["categories"] = list(column.categories)
-        features.append(feature)
-    labels = None if spec.classes is None else list(spec.classes)
-    return {"features": features, "target": {"name": spec.target}, "labels": labels}

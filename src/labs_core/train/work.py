@@ -19,9 +19,6 @@ from labs_core.track import provenance
 from labs_core.track.lightning import JournalLogger
 from labs_core.track.shipper import deliver_pending_in_background
 from labs_core.track.tracker import Status, Tracker
-
-# bundling brings MLflow, here and not in the tracker's thread: imported beside the training, it
-# would hold the interpreter for two seconds.
 from labs_core.train import bundling, figures
 from labs_core.train.build import build_data, build_module
 from labs_core.train.checkpoints import Checkpoints, load_best

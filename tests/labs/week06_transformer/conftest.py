@@ -84,8 +84,11 @@ def small_module(data: Translations, **changes: Any) -> Translator:
 
 @pytest.fixture(scope="session")
 def make_trainer() -> Callable[..., pl.Trainer]:
-    """`make_trainer(epochs)`: Lightning's, as a run sets it, without a logger."""
-    return partial(quiet_trainer, gradient_clip_val=1.0)
+    """`make_trainer(epochs)`: Lightning's, as a run of this lab sets it, without a logger."""
+    return clipping_trainer
+
+
+clipping_trainer = partial(quiet_trainer, gradient_clip_val=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -119,9 +122,9 @@ def amounts(rng: random.Random) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def fitted(data: Translations) -> Fitted:
     """Trained for a few epochs: not good, but its sentences differ and end."""
-    module, trainer = small_module(data), quiet_trainer(12)
+    module, trainer = small_module(data), clipping_trainer(12)
     trainer.fit(module, datamodule=data)
     fit = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    [test] = quiet_trainer(1).test(module, dataloaders=data.test_dataloader(), verbose=False)
+    [test] = clipping_trainer(1).test(module, dataloaders=data.test_dataloader(), verbose=False)
     module.eval()
     return Fitted(module, data, fit, test)
