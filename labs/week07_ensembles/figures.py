@@ -243,6 +243,6 @@ def folds(found: Sequence[Any], seconds: float) -> Figure:
                          medianprops={"color": colour, "lw": 2})  # fmt: skip
         axes.set_xticks([0, 1], [f"ours\n{mean(each.ours):.4f}", f"FLAML\n{mean(each.theirs):.4f}"])
         axes.set_xlim(-0.5, 1.5)
-        axes.set_title(f"{each.data}: {each.winner}, p = {each.p:.3f}", fontsize=10)
+        axes.set_title(f"{each.data}\nF test: p = {each.p:.2g}", fontsize=10)
     row[0].set_ylabel(f"loss of a half, {seconds:g} s a fit")
     return fig
