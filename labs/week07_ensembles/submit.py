@@ -53,7 +53,7 @@ def submit(bundle: Bundle, file: Path, to: Path) -> int:
     Raises:
         LabsError: the model is of no competition, or the file is not what the competition gives.
     """
-    trained_on = bundle.lineage["data"]["name"]
+    trained_on = bundle.lineage.get("data", {}).get("name", "data that nobody has named")
     if trained_on not in COMPETITIONS:
         raise LabsError(
             f"{bundle.name} was trained on {trained_on}",
@@ -78,7 +78,10 @@ def submit(bundle: Bundle, file: Path, to: Path) -> int:
     predicted = [
         labels.index(answer["label"]) if labels else answer["prediction"] for answer in answers
     ]
-    write(to, competition, [row[competition.row] for row in rows], predicted)
+    try:
+        write(to, competition, [row[competition.row] for row in rows], predicted)
+    except OSError as error:
+        raise LabsError(f"{to} cannot be written", error.strerror or str(error)) from None
     return len(rows)
 
 

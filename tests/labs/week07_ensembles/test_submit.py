@@ -144,6 +144,13 @@ def test_a_line_that_is_cut_off_a_file_that_is_not_there_and_one_that_is_no_text
             submit(bundle, tmp_path / name, tmp_path / "submission.csv")
 
 
+def test_a_place_where_nothing_can_be_written_is_named(entry, tmp_path):
+    _, table, bundle, competition = entry
+    frame(table.splits["test"], competition).to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(LabsError, match=r"submission\.csv cannot be written"):
+        submit(bundle, tmp_path / "test.csv", tmp_path / "absent" / "submission.csv")
+
+
 def test_a_model_of_no_competition_is_refused(entry, tmp_path, monkeypatch):
     monkeypatch.delitem(COMPETITIONS, "people")
     with pytest.raises(LabsError, match="no competition") as caught:
