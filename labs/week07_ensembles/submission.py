@@ -80,18 +80,20 @@ def write(
         answers: the class index of each row, or the predicted number.
 
     Raises:
-        LabsError: an answer is none that the competition takes; no file is left then.
+        LabsError: an answer is none that the competition takes; what was at `path` before stays.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
+    new = path.with_name(f"{path.name}.new")
+    with new.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([competition.row, competition.answer])
         lines = zip(rows, map(competition.text, answers), strict=True)
         writer.writerows(lines)
     try:
-        check(path, competition, rows)
+        check(new, competition, rows)
     except LabsError:
-        path.unlink()
+        new.unlink()
         raise
+    new.replace(path)
 
 
 def check(path: Path, competition: Competition, rows: Sequence[str]) -> None:

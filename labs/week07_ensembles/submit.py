@@ -103,7 +103,7 @@ def _read(file: Path, competition: Competition) -> list[Mapping[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             table = csv.DictReader(text)
-            rows = list(table)
+            rows = [(table.line_num, row) for row in table]
     except OSError as error:
         raise LabsError(f"Cannot read {file}", error.strerror or str(error)) from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -114,14 +114,14 @@ def _read(file: Path, competition: Competition) -> list[Mapping[str, str]]:
             "the competition names its rows by it",
             "Give the competition's test.csv.",
         )
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if None in row or None in row.values():
             raise LabsError(
                 f"{file.name}, line {number}", "it has another number of columns than the header"
             )
     if not rows:
         raise LabsError(f"{file.name} has no rows", "there is nothing to answer")
-    return rows
+    return [row for _, row in rows]
 
 
 if __name__ == "__main__":

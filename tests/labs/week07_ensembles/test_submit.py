@@ -119,24 +119,26 @@ def test_each_row_gets_the_modules_answer_under_the_competitions_number(entry, t
     ],
     ids=["no row names", "column missing", "column too many", "no number", "one name", "empty"],
 )
-def test_what_is_not_the_competitions_file_is_refused_and_nothing_written(
+def test_what_is_not_the_competitions_file_is_refused_and_nothing_lost(
     entry, tmp_path, change, what
 ):
     _, table, bundle, competition = entry
     changed = change(frame(table.splits["test"], competition), competition.row)
     changed.to_csv(tmp_path / "test.csv", index=False)
+    (tmp_path / "submission.csv").write_text("an earlier one")
     with pytest.raises(LabsError) as caught:
         submit(bundle, tmp_path / "test.csv", tmp_path / "submission.csv")
     assert what in str(caught.value)
-    assert not (tmp_path / "submission.csv").exists()
+    assert (tmp_path / "submission.csv").read_text() == "an earlier one"
+    assert {path.name for path in tmp_path.iterdir()} == {"submission.csv", "test.csv"}
 
 
 def test_a_line_that_is_cut_off_a_file_that_is_not_there_and_one_that_is_no_text(entry, tmp_path):
     bundle, row = entry[2], entry[3].row
-    (tmp_path / "cut.csv").write_text(f"{row},age,income,town,note\n892,30\n")
+    (tmp_path / "cut.csv").write_text(f'{row},age,income,town,note\n1,2,3,A,"a\nb"\n892,30\n')
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for name, what in [
-        ("cut.csv", "cut.csv, line 2: it has another number of columns"),
+        ("cut.csv", "cut.csv, line 4: it has another number of columns"),
         ("absent.csv", "No such file"),
         ("binary.csv", "not a CSV file in UTF-8"),
     ]:
